@@ -1,0 +1,1 @@
+"""The event socket of FreeSWITCH: bytes, commands, and the switches that the dialer calls through."""

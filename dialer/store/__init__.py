@@ -1,0 +1,1 @@
+"""All SQL of the dialer and the connections it runs on."""

