@@ -1,0 +1,213 @@
+"""The contacts in PostgreSQL: every question about them and every change of their state, each one transaction.
+
+A change names the status and the taking that it starts from, so the second of two racing changes changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from typing import Any
+
+from attrs import frozen
+
+from dialer.contact import CampaignType, Contact, NewContact, Status
+from dialer.errors import DialerError
+from dialer.selection import CampaignQueue, Share
+from dialer.store.database import CommitUnknown, Database
+from dialer.store.queries import sql
+from dialer.store.rows import contact_of, posted_json
+
+Run = Callable[[str, Mapping[str, Any]], Awaitable[list[dict[str, Any]]]]
+
+EXPIRE_AT_ONCE = 500
+"""Rows that one expiry statement may change: bounds its locks and its time."""
+
+TAKE_OVER_AT_ONCE = 1000
+"""Rows that one take-over statement may change, likewise."""
+
+
+class ContactClash(DialerError):
+    """The id exists with other content."""
+
+    def __init__(self, index: int, contact_id: str) -> None:
+        super().__init__(f"contact {contact_id} exists with other content")
+        self.index = index
+        self.contact_id = contact_id
+
+
+@frozen
+class Added:
+    """How many posted contacts were stored, and how many had been stored before with the same content."""
+
+    accepted: int
+    duplicates: int
+
+
+@frozen
+class Change:
+    """One change of a contact's state on its way into the database.
+
+    `status` and `taking` are what it starts from. `to` is ENDED or FAILED, with the call result in `result`, or
+    PENDING for a contact that goes back to its queue. `agent` is the agent of the reply that is acted on, if any.
+    """
+
+    contact_id: str
+    taking: int
+    status: Status
+    to: Status
+    result: str | None = None
+    end_chat: bool = False
+    agent: str | None = None
+
+
+@frozen
+class HeldContact:
+    """An active contact and the seconds since it was sent to EFSwitch (None: not sent)."""
+
+    contact: Contact
+    dialed_ago: float | None
+
+
+class ContactStore:
+    """Typed access to `contacts` for one dialer process.
+
+    `owner` and `instance` name the process in its lease; `hold` is how long, in seconds, a contact that went back to
+    pending is not eligible. All methods fail with DatabaseDown when nothing reached the server and with CommitUnknown
+    when a change may or may not have been made.
+    """
+
+    def __init__(self, database: Database, *, owner: str, instance: str, hold: float) -> None:
+        self._database = database
+        self._me = {"owner": owner, "instance": instance}
+        self._hold = hold
+        self.owner = owner
+
+    async def add(self, contacts: Sequence[NewContact]) -> Added:
+        """Store all of them or none; fires after the commit.
+
+        Fails with ContactClash, naming the first posted contact whose id is stored with other content.
+        """
+        posted = {"contacts": posted_json(contacts)}
+
+        async def insert(run: Run) -> Added:
+            stored = await run(sql("insert_contacts"), posted)
+            if len(stored) < len(contacts):
+                # A statement of its own: it sees what another transaction stored while the insert waited for it.
+                for clash in await run(sql("posted_clash"), posted):
+                    raise ContactClash(clash["index"], clash["id"])
+            return Added(len(stored), len(contacts) - len(stored))
+
+        # One contact that clashes was not stored, so it needs no transaction to be undone.
+        return await (insert(self._database.run) if len(contacts) <= 1 else self._database.transaction(insert))
+
+    async def get(self, contact_id: str) -> Contact | None:
+        """The contact as stored now."""
+        rows = await self._database.run(sql("contact"), {"id": contact_id})
+        return contact_of(rows[0]) if rows else None
+
+    async def queues(self, types: Collection[CampaignType]) -> list[CampaignQueue]:
+        """Each campaign that has an eligible contact of these types."""
+        rows = await self._database.run(sql("queues"), {"types": list(types)})
+        return [CampaignQueue(**row) for row in rows]
+
+    async def heads(self, shares: Sequence[Share], types: Collection[CampaignType]) -> list[Contact]:
+        """The first eligible contacts of each campaign, so many as its share says, in dialing order."""
+        asked = {
+            "campaigns": [share.campaign_id for share in shares],
+            "counts": [share.contacts for share in shares],
+            "types": list(types),
+        }
+        return [contact_of(row) for row in await self._database.run(sql("heads"), asked)]
+
+    async def take_for_call(self, contact: Contact, switch: str) -> Contact | None:
+        """The write-ahead of an IVR call: pending → dialed. None when it is no longer eligible."""
+        return await self._take(contact, Status.DIALED, switch)
+
+    async def take_for_agent(self, contact: Contact) -> Contact | None:
+        """The write-ahead of an agent request: pending → agent_pending. None when it is no longer eligible."""
+        return await self._take(contact, Status.AGENT_PENDING, None)
+
+    async def _take(self, contact: Contact, status: Status, switch: str | None) -> Contact | None:
+        asked = self._me | {"id": contact.id, "status": status, "switch": switch}
+        return await self._claimed(sql("take"), asked, contact.id, taking=contact.taking + 1, status=status)
+
+    async def dial_agent(self, contact: Contact, agent: str, switch: str) -> Contact | None:
+        """agent_pending → dialed for this dialer. None when it no longer waits for this reply, or is past its end."""
+        asked = self._me | {"id": contact.id, "taking": contact.taking, "agent": agent, "switch": switch}
+        return await self._claimed(sql("dial_agent"), asked, contact.id, taking=contact.taking, status=Status.DIALED)
+
+    async def _claimed(
+        self, query: str, asked: Mapping[str, Any], contact_id: str, *, taking: int, status: Status
+    ) -> Contact | None:
+        try:
+            rows = await self._database.run(query, asked)
+        except CommitUnknown:
+            # Nothing was sent yet: when the row says that the claim was committed it is ours to go on with.
+            found = await self.get(contact_id)
+            mine = found is not None and (found.owner, found.taking, found.status) == (self.owner, taking, status)
+            return found if mine else None
+        return contact_of(rows[0]) if rows else None
+
+    async def apply(self, changes: Sequence[Change]) -> dict[tuple[str, int], str]:
+        """Make these changes; the (contact id, taking) of those that changed something, with the new status.
+
+        Applying a change again changes nothing. `removed` stands for a contact whose campaign was purged meanwhile.
+        """
+        finished = [change for change in changes if change.to is not Status.PENDING]
+        returned = [change for change in changes if change.to is Status.PENDING]
+        rows: list[dict[str, Any]] = []
+        if finished:
+            asked = _columns(finished)
+            asked["to_statuses"] = [change.to for change in finished]
+            asked["results"] = [change.result for change in finished]
+            rows += await self._database.run(sql("finish"), asked)
+        if returned:
+            rows += await self._database.run(sql("give_back"), _columns(returned) | {"hold": self._hold})
+        return {(row["id"], row["taking"]): row["status"] for row in rows}
+
+    async def expire(self) -> int:
+        """Fail the waiting contacts past their end_time; how many. At most EXPIRE_AT_ONCE at a time."""
+        return len(await self._database.run(sql("expire"), {"limit": EXPIRE_AT_ONCE}))
+
+    async def release_agent(self, contact_id: str) -> bool:
+        """Order an END_CHAT for an agent that came too late; False when one is under way already."""
+        return bool(await self._database.run(sql("release_agent"), {"id": contact_id}))
+
+    async def mark_bridged(self, contact: Contact) -> None:
+        """The customer has reached the agent."""
+        await self._database.run(sql("mark_bridged"), {"id": contact.id, "taking": contact.taking})
+
+    async def count_active(self) -> tuple[int, int]:
+        """The active contacts of this dialer, and of all dialers on this database."""
+        (row,) = await self._database.run(sql("count_active"), self._me)
+        return row["own"], row["total"]
+
+    async def held(self) -> list[HeldContact]:
+        """The active contacts of this dialer."""
+        rows = await self._database.run(sql("active"), self._me)
+        return [HeldContact(contact_of(row), row["dialed_ago"]) for row in rows]
+
+    async def take_over(self) -> list[HeldContact]:
+        """Make contacts ours that a dialer without a lease held. At most TAKE_OVER_AT_ONCE at a time."""
+        rows = await self._database.run(sql("take_over"), self._me | {"limit": TAKE_OVER_AT_ONCE})
+        return [HeldContact(contact_of(row), row["dialed_ago"]) for row in rows]
+
+    async def overdue_replies(self, timeout: float) -> list[Contact]:
+        """Own agent_pending contacts whose agent was requested more than `timeout` seconds ago."""
+        rows = await self._database.run(sql("overdue_replies"), self._me | {"timeout": timeout})
+        return [contact_of(row) for row in rows]
+
+    async def overdue_calls(self, timeout: float) -> list[Contact]:
+        """Own dialed contacts sent more than `timeout` seconds ago."""
+        rows = await self._database.run(sql("overdue_calls"), self._me | {"timeout": timeout})
+        return [contact_of(row) for row in rows]
+
+
+def _columns(changes: Sequence[Change]) -> dict[str, Any]:
+    return {
+        "ids": [change.contact_id for change in changes],
+        "takings": [change.taking for change in changes],
+        "from_statuses": [change.status for change in changes],
+        "end_chats": [change.end_chat for change in changes],
+        "agents": [change.agent for change in changes],
+    }

@@ -1,0 +1,1 @@
+SELECT * FROM contacts WHERE id = %(id)s

@@ -1,0 +1,15 @@
+-- pending or stopped past its end_time -> failed, Expired; reported like any other failure.
+WITH due AS (
+    SELECT id FROM contacts
+    WHERE status IN ('pending', 'stopped') AND end_time < now()
+    ORDER BY end_time LIMIT %(limit)s
+    FOR UPDATE SKIP LOCKED
+), changed AS (
+    UPDATE contacts SET status = 'failed', call_result = 'Expired', hold_until = NULL
+    FROM due WHERE contacts.id = due.id
+    RETURNING contacts.id, customer_number, tenant_id, call_result
+), told AS (
+    INSERT INTO outbox (contact_id, kind, customer_number, tenant_id, call_result)
+    SELECT id, 'notification', customer_number, tenant_id, call_result FROM changed
+)
+SELECT id FROM changed

@@ -1,0 +1,27 @@
+-- To ended or failed, each from the state and the taking that it names, with what the VC must be told.
+-- Whoever sees a call end writes it, owner or not; the second of two changes nothing.
+WITH asked AS (
+    SELECT * FROM unnest(
+        %(ids)s::text[], %(takings)s::integer[], %(from_statuses)s::text[],
+        %(to_statuses)s::text[], %(results)s::text[], %(end_chats)s::boolean[], %(agents)s::text[])
+        AS asked (id, taking, from_status, to_status, result, end_chat, agent)
+), changed AS (
+    UPDATE contacts SET
+        status = asked.to_status,
+        call_result = asked.result,
+        agent = COALESCE(asked.agent, contacts.agent),
+        owner = NULL,
+        hold_until = NULL,
+        on_return = NULL
+    FROM asked
+    WHERE contacts.id = asked.id AND contacts.taking = asked.taking AND contacts.status = asked.from_status
+    RETURNING contacts.id, contacts.taking, contacts.status, customer_number, tenant_id, call_result, end_chat
+), told AS (
+    -- The agent is freed first: a notification that is tried again must not hold up an END_CHAT.
+    INSERT INTO outbox (contact_id, kind, customer_number, tenant_id, call_result)
+    SELECT id, kind, customer_number, tenant_id, CASE kind WHEN 'notification' THEN call_result END
+    FROM changed CROSS JOIN (VALUES (1, 'end_chat'), (2, 'notification')) AS message (place, kind)
+    WHERE kind = 'notification' OR end_chat
+    ORDER BY place
+)
+SELECT id, taking, status FROM changed

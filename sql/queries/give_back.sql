@@ -1,0 +1,33 @@
+-- Back to pending, each from the state and the taking that it names; stopped, or removed, when its campaign was
+-- stopped or purged meanwhile. Not eligible again for a while, so that nothing spins.
+WITH asked AS (
+    SELECT * FROM unnest(
+        %(ids)s::text[], %(takings)s::integer[], %(from_statuses)s::text[], %(end_chats)s::boolean[], %(agents)s::text[])
+        AS asked (id, taking, from_status, end_chat, agent)
+), removed AS (
+    DELETE FROM contacts USING asked
+    WHERE contacts.id = asked.id AND contacts.taking = asked.taking AND contacts.status = asked.from_status
+      AND on_return = 'purge'
+    RETURNING contacts.id, contacts.taking, 'removed'::text AS status, customer_number, tenant_id, end_chat
+), returned AS (
+    UPDATE contacts SET
+        status = CASE on_return WHEN 'stop' THEN 'stopped' ELSE 'pending' END,
+        agent = COALESCE(asked.agent, contacts.agent),
+        owner = NULL,
+        switch = NULL,
+        dial_time = NULL,
+        agent_time = NULL,
+        bridged = false,
+        on_return = NULL,
+        hold_until = now() + %(hold)s * interval '1 second'
+    FROM asked
+    WHERE contacts.id = asked.id AND contacts.taking = asked.taking AND contacts.status = asked.from_status
+      AND on_return IS DISTINCT FROM 'purge'
+    RETURNING contacts.id, contacts.taking, contacts.status::text, customer_number, tenant_id, end_chat
+), changed AS (
+    SELECT * FROM removed UNION ALL SELECT * FROM returned
+), told AS (
+    INSERT INTO outbox (contact_id, kind, customer_number, tenant_id)
+    SELECT id, 'end_chat', customer_number, tenant_id FROM changed WHERE end_chat
+)
+SELECT id, taking, status FROM changed

@@ -1,0 +1,1 @@
+UPDATE dialers SET lease_until = now() WHERE id = %(owner)s AND instance = %(instance)s

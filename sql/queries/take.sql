@@ -1,0 +1,16 @@
+-- pending -> agent_pending or dialed: the write-ahead, committed before anything is sent.
+-- A dialer that lost its lease takes nothing.
+UPDATE contacts SET
+    status = %(status)s,
+    taking = taking + 1,
+    owner = %(owner)s,
+    switch = %(switch)s,
+    dial_time = CASE WHEN %(status)s = 'dialed' THEN now() END,
+    agent_time = CASE WHEN %(status)s = 'agent_pending' THEN now() END,
+    agent = NULL,
+    bridged = false,
+    hold_until = NULL,
+    on_return = NULL
+WHERE id = (SELECT id FROM eligible WHERE id = %(id)s FOR UPDATE SKIP LOCKED)
+  AND EXISTS (SELECT FROM dialers WHERE id = %(owner)s AND instance = %(instance)s AND lease_until > now())
+RETURNING *
