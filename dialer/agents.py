@@ -1,0 +1,205 @@
+"""The agent's side of an AGENT contact: asking the VC for one, and acting on its reply."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from twisted.internet.defer import Deferred, DeferredList, DeferredLock
+from twisted.logger import Logger
+
+from dialer.calls import Calls, Placed
+from dialer.connector import AgentRequest, AgentRequestKind, Connector
+from dialer.contact import AgentReply, Contact, Status
+from dialer.errors import DialerError
+from dialer.esl.switch import ReplyLost
+from dialer.settlement import Settlement
+from dialer.store.contacts import Change, ContactStore
+from dialer.store.database import DatabaseDown
+from dialer.throttle import Throttle
+
+
+class UnknownContact(DialerError):
+    """There is no contact with this id."""
+
+
+class NotWaiting(DialerError):
+    """The contact does not wait for this reply."""
+
+
+class Stopping(DialerError):
+    """The dialer is stopping."""
+
+
+class EFSwitchDown(DialerError):
+    """EFSwitch is down: the command could not be sent, or its answer was lost."""
+
+
+class Agents:
+    """Agent requests and replies of this process.
+
+    `efswitch_ip` is what the VC is told as `eslHost` for a contact without a tenant. `now` gives the time of day.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        store: ContactStore,
+        settlement: Settlement,
+        connector: Connector,
+        calls: Calls,
+        throttle: Throttle,
+        *,
+        efswitch_ip: str,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._store = store
+        self._settlement = settlement
+        self._connector = connector
+        self._calls = calls
+        self._throttle = throttle
+        self._efswitch_ip = efswitch_ip
+        self._now = now
+        self._requests: set[Deferred[None]] = set()
+        self._replies: dict[str, DeferredLock] = {}
+        self._stopping = False
+
+    # -- asking ----------------------------------------------------------------------------------------------------
+
+    async def request(self, contact: Contact) -> Placed:
+        """Take an AGENT contact and ask the VC for an agent; fires once it is taken, the VC's answer overlaps.
+
+        Fails with DatabaseError when it could not be taken; then nothing was sent.
+        """
+        permit = await self._throttle.acquire()
+        try:
+            taken = await self._store.take_for_agent(contact)
+            if taken is None:
+                return Placed.TAKEN_ALREADY
+            permit.used()
+        finally:
+            permit.unused()
+        self.log.info("CAMPAIGN TYPE: {type}, contact {id}", type=taken.campaign_type, id=taken.id)
+        asked: Deferred[None] = Deferred.fromCoroutine(self._ask(taken))
+        self._requests.add(asked)
+        asked.addErrback(lambda failure: self.log.failure("Asking for an agent went astray", failure=failure))
+        asked.addCallback(lambda _: self._requests.discard(asked))
+        return Placed.SENT
+
+    async def _ask(self, contact: Contact) -> None:
+        answer: AgentRequest = await self._connector.request_agent(contact, esl_host_default=self._efswitch_ip)
+        if answer.kind is AgentRequestKind.ACCEPTED:
+            self.log.info("AGENT REQUESTED FOR CALL ID {id}", id=contact.id)
+        elif answer.kind is AgentRequestKind.UNANSWERED:
+            # The VC may have it: the reply, or AGENT_REPLY_TIMEOUT, decides.
+            self.log.warn("No answer to the agent request for contact {id}: {reason}", id=contact.id, reason=answer.reason)
+        else:
+            self.log.error(
+                "UNABLE TO REQUEST AGENT FROM VOICE CONNECTOR FOR CALL ID {id}: {reason}",
+                id=contact.id,
+                reason=answer.reason,
+            )
+            await self._back_to_queue(contact)
+
+    async def give_up(self, timeout: float) -> int:
+        """Return the contacts that have waited for a reply for more than `timeout` seconds; how many."""
+        overdue = await self._store.overdue_replies(timeout)
+        for contact in overdue:
+            self.log.warn("No agent reply for contact {id} in {timeout} s", id=contact.id, timeout=timeout)
+            await self._back_to_queue(contact)
+        return len(overdue)
+
+    async def _back_to_queue(self, contact: Contact, agent: str | None = None) -> None:
+        change = Change(contact.id, contact.taking, Status.AGENT_PENDING, Status.PENDING, agent=agent)
+        await self._settlement.settle(change)
+
+    # -- the reply -------------------------------------------------------------------------------------------------
+
+    async def reply(self, reply: AgentReply) -> Contact:
+        """Act on the VC's reply, once; fires with the contact's new state.
+
+        Fails with UnknownContact, NotWaiting, EFSwitchDown, Stopping or a DatabaseError.
+        """
+        # One reply at a time for each contact: a repeated one waits, and then finds what the first one did.
+        lock = self._replies.setdefault(reply.contact_id, DeferredLock())
+        await lock.acquire()
+        try:
+            if self._stopping:
+                raise Stopping
+            return await self._act(reply)
+        finally:
+            lock.release()
+            if not lock.locked and self._replies.get(reply.contact_id) is lock:
+                del self._replies[reply.contact_id]
+
+    async def _act(self, reply: AgentReply) -> Contact:
+        contact = await self._find(reply)
+        if contact.status is not Status.AGENT_PENDING:
+            return await self._too_late(contact, reply)
+        if not reply.agent:
+            self.log.info("No agent available for contact {id}", id=contact.id)
+            await self._back_to_queue(contact, agent="")
+            return await self._after(contact)
+        self.log.info("RECEIVED RESERVED AGENT INFO FOR CALL ID {id}: agent {agent}", id=contact.id, agent=reply.agent)
+        if contact.end_time is not None and contact.end_time < self._now():
+            return await self._expired(contact, reply)
+        try:
+            placed = await self._calls.place_agent(contact, reply)
+        except ReplyLost as error:
+            raise EFSwitchDown(f"the connection to EFSwitch was lost before it answered: {error}") from error
+        if placed is Placed.NO_SWITCH:
+            raise EFSwitchDown("EFSwitch is down, the customer was not called")
+        if placed is Placed.TAKEN_ALREADY:
+            return await self._lost_the_race(contact, reply)
+        return await self._after(contact)
+
+    async def _find(self, reply: AgentReply) -> Contact:
+        contact = await self._store.get(reply.contact_id)
+        if contact is None:
+            raise UnknownContact(f"there is no contact {reply.contact_id}")
+        return contact
+
+    async def _after(self, contact: Contact) -> Contact:
+        """As stored now; as it would be stored, for a contact that a purge of its campaign removed."""
+        return await self._store.get(contact.id) or contact
+
+    async def _expired(self, contact: Contact, reply: AgentReply) -> Contact:
+        await self._settlement.settle(
+            Change(
+                contact.id,
+                contact.taking,
+                Status.AGENT_PENDING,
+                Status.FAILED,
+                "Expired",
+                end_chat=True,
+                agent=reply.agent,
+            )
+        )
+        return await self._after(contact)
+
+    async def _lost_the_race(self, contact: Contact, reply: AgentReply) -> Contact:
+        """The row was not as it was read: somebody acted on the reply, it just expired, or our lease ran out."""
+        found = await self._find(reply)
+        if (found.status, found.taking) != (Status.AGENT_PENDING, contact.taking):
+            return await self._too_late(found, reply)
+        if found.end_time is not None and found.end_time <= self._now():
+            return await self._expired(found, reply)
+        raise DatabaseDown("this dialer has no lease on its contacts just now")
+
+    async def _too_late(self, contact: Contact, reply: AgentReply) -> Contact:
+        if contact.agent is not None and contact.agent == reply.agent:
+            return contact
+        if contact.status is not Status.DIALED and reply.agent:
+            await self._store.release_agent(contact.id)
+        raise NotWaiting(f"contact {contact.id} is {contact.status} and does not wait for this reply")
+
+    # -- shutdown --------------------------------------------------------------------------------------------------
+
+    async def drain(self) -> None:
+        """Refuse further replies; fires when those being acted on and the requests under way have ended."""
+        self._stopping = True
+        for lock in list(self._replies.values()):
+            await lock.run(lambda: None)
+        while self._requests:
+            await DeferredList(list(self._requests), consumeErrors=True)

@@ -1,0 +1,121 @@
+"""The sign of life that lets other dialers know whose contacts may be taken over."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from uuid import uuid4
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import LoopingCall, deferLater
+from twisted.logger import Logger
+
+from dialer.errors import DialerError
+from dialer.store.database import Database, DatabaseError
+from dialer.store.queries import sql
+
+RENEWALS = 3
+"""Renewals in each lease time: two may fail before the lease runs out."""
+
+
+class NameInUse(DialerError):
+    """Another process with this DIALER_ID is at work on this database."""
+
+
+class Lease(Service):
+    """The lease of one process on its name (DIALER_ID), renewed while it lives. Times in seconds.
+
+    `database` must be a pool of one connection used for nothing else: the name is guarded by an advisory lock of that
+    session, so that a process that was killed frees its name at once, and one that lives cannot lose it to a twin.
+    """
+
+    log = Logger()
+    name = "lease"
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        database: Database,
+        *,
+        owner: str,
+        lease_time: float,
+        on_change: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._clock = clock
+        self._database = database
+        self._lease_time = lease_time
+        self._on_change = on_change
+        self._renewed: float | None = None
+        self._said = True
+        self.owner = owner
+        self.instance = str(uuid4())
+        self._loop = LoopingCall(self._renew)
+        self._loop.clock = clock
+
+    @property
+    def held(self) -> bool:
+        """Whether this process may take contacts, by its own clock; the database judges by its own each time."""
+        return self._renewed is not None and self._clock.seconds() - self._renewed < self._lease_time
+
+    async def claim(self) -> None:
+        """Take the name, waiting for the database and, for one lease time, for a twin that is just leaving.
+
+        Fails with NameInUse.
+        """
+        asked_since: float | None = None
+        while True:
+            try:
+                if await self._ask():
+                    break
+                if asked_since is None:
+                    asked_since = self._clock.seconds()
+                    self.log.warn("DIALER_ID {owner} is in use on this database; waiting for it", owner=self.owner)
+                if self._clock.seconds() - asked_since > self._lease_time:
+                    raise NameInUse(
+                        f"DIALER_ID {self.owner!r} is in use by another process on this database; give each its own"
+                    )
+            except DatabaseError:
+                pass
+            await deferLater(self._clock, 1.0)  # type: ignore[arg-type]
+        self._loop.start(self._lease_time / RENEWALS, now=False)
+
+    async def _ask(self) -> bool:
+        began = self._clock.seconds()
+        asked = {"owner": self.owner, "instance": self.instance, "lease_time": self._lease_time}
+        claimed = bool(await self._database.run(sql("lease_claim"), asked))
+        if claimed:
+            # From before it was asked: the database's lease can only run out later than ours.
+            self._renewed = began
+        return claimed
+
+    def _renew(self) -> Deferred[None]:
+        return Deferred.fromCoroutine(self._renew_once())
+
+    async def _renew_once(self) -> None:
+        try:
+            if not await self._ask():
+                self._renewed = None
+        except DatabaseError:
+            pass
+        except Exception:
+            self.log.failure("Could not renew the lease of {owner}", owner=self.owner)
+        if self.held != self._said:
+            self._said = self.held
+            if self.held:
+                self.log.info("Lease of {owner} renewed", owner=self.owner)
+            else:
+                self.log.error("Lease of {owner} lost: nothing is taken until it is renewed", owner=self.owner)
+            self._on_change()
+
+    async def release(self) -> None:
+        """Let others take over at once what this process still holds."""
+        if self._loop.running:
+            self._loop.stop()
+        if self._renewed is None:
+            return
+        self._renewed = None
+        try:
+            await self._database.run(sql("lease_release"), {"owner": self.owner, "instance": self.instance})
+        except DatabaseError as error:
+            self.log.warn("Lease of {owner} not released, it will run out: {error}", owner=self.owner, error=error)
