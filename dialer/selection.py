@@ -1,0 +1,96 @@
+"""Which contacts are next: shares the free call slots out among the campaigns that have something to dial.
+
+The two cases of the dialing flow, and the early cycle that keeps single freed slots as fair as they mean. A campaign
+is seen here as one queue: how many of its contacts are eligible, and how old the oldest of these is. The contacts of
+a share are then taken from the head of its queue (oldest `received_time`, then arrival), share by share.
+
+Knows numbers only: no reactor, clock or SQL. Nothing depends on the order in which the queues are given.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable
+from datetime import datetime
+
+from attrs import Attribute, field, frozen
+
+
+def _at_least_one(_: object, attribute: Attribute[int], value: int) -> None:
+    if value < 1:
+        raise ValueError(f"{attribute.name} must be 1 or more: {value!r}")
+
+
+def _aware(_: object, attribute: Attribute[datetime], value: datetime) -> None:
+    if value.tzinfo is None:
+        raise ValueError(f"{attribute.name} needs a time zone: {value!r}")
+
+
+@frozen
+class CampaignQueue:
+    """A campaign with at least one eligible contact.
+
+    `oldest` is the earliest `received_time` among these and `oldest_arrival` the arrival number of the first contact
+    with that time. `busy` says that the campaign has an active contact.
+    """
+
+    campaign_id: str
+    eligible: int = field(validator=_at_least_one)
+    oldest: datetime = field(validator=_aware)
+    oldest_arrival: int
+    busy: bool = False
+
+
+@frozen
+class Share:
+    """How many contacts to dial from the head of one campaign's queue."""
+
+    campaign_id: str
+    contacts: int
+
+
+def _smallest_first(queue: CampaignQueue) -> tuple[int, datetime, str]:
+    return queue.eligible, queue.oldest, queue.campaign_id
+
+
+def _oldest_first(queue: CampaignQueue) -> tuple[datetime, int, str]:
+    return queue.oldest, queue.oldest_arrival, queue.campaign_id
+
+
+def _idle_first(queue: CampaignQueue) -> tuple[bool, int, datetime, str]:
+    return queue.busy, *_smallest_first(queue)
+
+
+def allocate(queues: Iterable[CampaignQueue], slots: int, *, early: bool = False, capacity: int) -> list[Share]:
+    """Share `slots` free call slots out among `queues`, one for each campaign; the shares come in dialing order.
+
+    `capacity` is MAX_CONCURRENT_CALLS. With n campaigns:
+
+    - more slots than campaigns: the one with the fewest eligible contacts first. Each gets one slot; what is left goes
+      round in the same order, each taking as many more as it has contacts before the next gets any.
+    - otherwise: the oldest contact of each campaign, the oldest of these first.
+    - `early` (a slot was freed between two timed cycles) while `capacity` > n: each campaign without an active contact
+      gets one before any other does; what is left is shared as in the first case.
+    """
+    campaigns = list(queues)
+    if slots <= 0:
+        return []
+    if early and capacity > len(campaigns):
+        return _fill(campaigns, sorted(campaigns, key=_idle_first), slots)
+    if slots > len(campaigns):
+        return _fill(campaigns, sorted(campaigns, key=_smallest_first), slots)
+    return [Share(queue.campaign_id, 1) for queue in heapq.nsmallest(slots, campaigns, key=_oldest_first)]
+
+
+def _fill(campaigns: list[CampaignQueue], order: list[CampaignQueue], slots: int) -> list[Share]:
+    """One slot for each in `order` while they last, then the rest to the smallest campaigns first."""
+    shares = {queue.campaign_id: 1 for queue in order[:slots]}
+    left = slots - len(shares)
+    if left:
+        for queue in sorted(campaigns, key=_smallest_first):
+            more = min(left, queue.eligible - 1)
+            shares[queue.campaign_id] += more
+            left -= more
+            if not left:
+                break
+    return [Share(campaign_id, contacts) for campaign_id, contacts in shares.items()]
