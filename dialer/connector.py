@@ -1,0 +1,222 @@
+"""The voice connector (VC): its wire format, and what became of each request.
+
+*In*: contacts and outbox messages. *Out*: HTTP POSTs with JSON bodies, and for each one a value that says what is
+known. Nothing is sent twice in here; whoever calls decides what is tried again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import Enum, auto
+from http.cookiejar import DefaultCookiePolicy
+from typing import Any
+
+import orjson
+from attrs import frozen
+from treq.client import HTTPClient
+from treq.cookies import IndexableCookieJar
+from twisted.internet.defer import Deferred
+from twisted.web.client import URI, Agent, HTTPConnectionPool
+
+from dialer.contact import Contact
+from dialer.message import MessageKind, OutboxMessage
+from dialer.posting import Exchange, Poster
+from dialer.reachability import Reachability
+
+CONNECT_TIMEOUT = 5.0
+"""Seconds until a connection stands and the request is written; after that nothing is sent any more."""
+
+ANSWER_TIMEOUT = 10.0
+"""Seconds from the request's being written to the status of the answer."""
+
+IDLE_CONNECTION = 1.5
+"""Seconds for which an idle connection is kept: less than HTTP servers keep theirs (2 s and more), since a request
+written to a connection that the server is just closing counts as sent."""
+
+IDLE_CONNECTIONS = 32
+"""Idle connections kept at most: as many as deliveries may be under way."""
+
+CLOSE_TIMEOUT = 1.0
+"""Seconds for closing the idle connections."""
+
+RETRIED_STATUSES = frozenset({408, 425, 429})
+"""The 4xx that say "later" and not "never"."""
+
+
+class AgentRequestKind(Enum):
+    """What is known about an agent request."""
+
+    ACCEPTED = auto()
+    """2xx."""
+    REFUSED = auto()
+    """Any other status."""
+    UNDELIVERABLE = auto()
+    """Nothing of it was sent."""
+    UNANSWERED = auto()
+    """It was written and no status came back: the VC may have it."""
+
+
+@frozen
+class AgentRequest:
+    """The fate of one agent request. `status` is that of the HTTP answer, if any; `reason` is for the log."""
+
+    kind: AgentRequestKind
+    reason: str
+    status: int | None = None
+
+
+class DeliveryKind(Enum):
+    """What is known about one try to deliver a message."""
+
+    ACCEPTED = auto()
+    REJECTED = auto()
+    """A 4xx that no further try can change."""
+    TRY_AGAIN = auto()
+
+
+@frozen
+class Delivery:
+    """The fate of one try to deliver a message. `reason` is for the log and for the message's row."""
+
+    kind: DeliveryKind
+    reason: str
+
+
+class Connector:
+    """A VC under one base URL.
+
+    `client` is a treq `HTTPClient`, `pool` the pool under it, which `close` empties: see `Connector.persistent`.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        client: Any,
+        base_url: str,
+        service_identifier: str,
+        *,
+        pool: HTTPConnectionPool | None = None,
+    ) -> None:
+        self._reactor = reactor
+        self._poster = Poster(reactor, client)
+        self._base_url = base_url.rstrip("/")
+        self._service_identifier = service_identifier
+        self._pool = pool
+        address = URI.fromBytes(self._base_url.encode("ascii"))  # type: ignore[no-untyped-call]
+        self._reachability = Reachability(
+            reactor, f"Voice connector {self._base_url}", address.host.decode("ascii"), address.port
+        )
+
+    @classmethod
+    def persistent(cls, reactor: Any, base_url: str, service_identifier: str) -> Connector:
+        """A connector over connections that are kept for a short while and never repeat a request by themselves."""
+        pool = HTTPConnectionPool(reactor, persistent=True)  # type: ignore[no-untyped-call]
+        pool.retryAutomatically = False
+        pool.maxPersistentPerHost = IDLE_CONNECTIONS
+        pool.cachedConnectionTimeout = IDLE_CONNECTION  # type: ignore[assignment]
+        # Cookies are no part of the wire format, and a jar has no bound.
+        no_cookies = IndexableCookieJar(DefaultCookiePolicy(allowed_domains=()))
+        agent = Agent(reactor, connectTimeout=CONNECT_TIMEOUT, pool=pool)  # type: ignore[no-untyped-call]
+        client = HTTPClient(agent, cookiejar=no_cookies)
+        return cls(reactor, client, base_url, service_identifier, pool=pool)
+
+    @property
+    def up(self) -> bool:
+        """Whether the VC gave any HTTP answer when last asked or, asked nothing for a while, took a connection."""
+        return self._reachability.up
+
+    @property
+    def reason(self) -> str:
+        """Why `up` is what it is."""
+        return self._reachability.reason
+
+    def start(self) -> None:
+        """Keep `up` fresh from now on, also while nothing is sent."""
+        self._reachability.start()
+
+    async def close(self) -> None:
+        """End what is under way (each call returns what is known) and close the connections, within CLOSE_TIMEOUT."""
+        self._reachability.stop()
+        self._poster.give_up()
+        if self._pool is not None:
+            closed: Deferred[None] = self._pool.closeCachedConnections()  # type: ignore[no-untyped-call]
+            closed.addTimeout(CLOSE_TIMEOUT, self._reactor).addErrback(lambda _: None)
+            await closed
+
+    async def request_agent(self, contact: Contact, *, esl_host_default: str) -> AgentRequest:
+        """Ask for an agent for this contact; never fails, and answers within CONNECT_TIMEOUT + ANSWER_TIMEOUT.
+
+        `esl_host_default` is EFSWITCH-IP, named for a contact without a tenant. A cancelled call, too, returns
+        whether the request was sent.
+        """
+        body = {
+            "callingNumber": contact.customer_number,
+            "callUid": contact.id,
+            "eslHost": contact.tenant_id or esl_host_default,
+            "serviceIdentifier": self._service_identifier,
+            "direction": "OUTBOUND",
+            "callSipId": "",
+            "priority": contact.priority,
+            "queue": contact.queue_name or contact.resource_id,
+            "queueType": "NAME" if contact.queue_name else "ID",
+        }
+        exchange = await self._post("/request-agent", body, _tenant(contact.tenant_id), CONNECT_TIMEOUT)
+        if exchange.accepted:
+            kind = AgentRequestKind.ACCEPTED
+        elif exchange.status is not None:
+            kind = AgentRequestKind.REFUSED
+        else:
+            kind = AgentRequestKind.UNANSWERED if exchange.sent else AgentRequestKind.UNDELIVERABLE
+        return AgentRequest(kind, exchange.reason, exchange.status)
+
+    async def deliver(self, message: OutboxMessage, *, send_within: float = CONNECT_TIMEOUT) -> Delivery:
+        """Try once to deliver this message; never fails, and answers within CONNECT_TIMEOUT + ANSWER_TIMEOUT.
+
+        After `send_within` seconds (CONNECT_TIMEOUT at most) it is not sent any more.
+        """
+        body = {"customerId": message.customer_number, "serviceId": self._service_identifier}
+        path = "/end-chat"
+        if message.kind is MessageKind.NOTIFICATION:
+            path = "/send-delivery-notification"
+            body = {
+                "id": message.contact_id,
+                "serviceId": self._service_identifier,
+                "customerNum": message.customer_number,
+                "callResult": wire_result(message.call_result or ""),
+            }
+        headers = {**_tenant(message.tenant_id), "Idempotency-Key": message.idempotency_key}
+        exchange = await self._post(path, body, headers, min(max(send_within, 0.0), CONNECT_TIMEOUT))
+        return Delivery(_delivered(exchange), exchange.reason)
+
+    async def _post(
+        self, path: str, body: Mapping[str, Any], headers: Mapping[str, str], send_within: float
+    ) -> Exchange:
+        since = self._reachability.asked()
+        exchange = await self._poster.post(
+            self._base_url + path,
+            orjson.dumps(body),
+            {"Content-Type": "application/json", **headers},
+            send_within=send_within,
+            answer_within=ANSWER_TIMEOUT,
+        )
+        if exchange.status is None:
+            self._reachability.unanswered(since, exchange.reason)
+        else:
+            self._reachability.answered(exchange.reason)
+        return exchange
+
+
+def wire_result(call_result: str) -> str:
+    return call_result.upper().replace(" ", "_")
+
+
+def _tenant(tenant_id: str | None) -> dict[str, str]:
+    return {"tenantid": tenant_id} if tenant_id else {}
+
+
+def _delivered(exchange: Exchange) -> DeliveryKind:
+    if exchange.accepted:
+        return DeliveryKind.ACCEPTED
+    if exchange.status is not None and 400 <= exchange.status < 500 and exchange.status not in RETRIED_STATUSES:
+        return DeliveryKind.REJECTED
+    return DeliveryKind.TRY_AGAIN

@@ -1,0 +1,40 @@
+"""What the voice connector must be told about a contact, sooner or later: one row of the outbox."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+
+from attrs import frozen
+
+END_CHAT_LIFETIME = 60.0
+"""Seconds in which an END_CHAT may be sent: it names only the customer, so a late one would close their next chat."""
+
+
+class MessageKind(StrEnum):
+    """Which of the voice connector's paths a message goes to, as stored in `outbox.kind`."""
+
+    NOTIFICATION = "notification"
+    END_CHAT = "end_chat"
+
+
+@frozen(kw_only=True)
+class OutboxMessage:
+    """One message as it was claimed for delivery.
+
+    `attempts` counts the claims, this one included: it tells this claim from a later one. `idempotency_key` is the
+    same for all tries. `call_result` belongs to notifications. `lifetime` is how many seconds were left at the claim
+    in which it may be sent; None: it never gets too old.
+    """
+
+    id: int
+    contact_id: str
+    kind: MessageKind
+    customer_number: str
+    idempotency_key: str
+    created_time: datetime
+    tenant_id: str | None = None
+    call_result: str | None = None
+    attempts: int = 0
+    lifetime: float | None = None
+    last_error: str | None = None
