@@ -1,0 +1,217 @@
+"""Bytes of the event socket to frames, and frames to events. No I/O, no clock.
+
+A frame is a block of `Name: value` lines, an empty line, and as many bytes of body as its `Content-Length` says.
+An event is a frame whose body holds the event's own headers, as JSON or as URL-encoded lines.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, overload
+from urllib.parse import unquote
+
+import orjson
+from attrs import frozen
+
+from dialer.esl.errors import WireError
+
+MAX_HEADER_BYTES = 64 * 1024
+"""Longest block of outer headers. Real ones have two or three short lines; a refusal may quote a whole command."""
+
+MAX_BODY_BYTES = 32 * 1024 * 1024
+"""Longest body. An event with 300 large variables has 200 kB; `show channels as json` has about 800 bytes a
+channel, so 5,000 bridged calls (10,000 channels) make 8 MB. Four times that is a fault, not a switch."""
+
+_LONGEST_NUMBER = 10
+"""Digits of a Content-Length that are worth converting; more could only be over any limit."""
+
+
+@frozen
+class Frame:
+    """One unit of the wire: outer headers (not URL-decoded) and the bytes of the body, empty when it has none."""
+
+    headers: Mapping[str, str]
+    body: bytes = b""
+
+    @property
+    def content_type(self) -> str:
+        """What the frame is: `command/reply`, `api/response`, `text/event-json`, ..."""
+        return self.headers["Content-Type"]
+
+    @property
+    def reply_text(self) -> str:
+        """The `Reply-Text` of a `command/reply`, such as `+OK accepted`; empty in other frames."""
+        return self.headers.get("Reply-Text", "")
+
+    @property
+    def text(self) -> str:
+        """The body as text; bytes that are not UTF-8 become U+FFFD."""
+        return self.body.decode("utf-8", "replace")
+
+
+@frozen
+class Event:
+    """An event of the switch. `headers` are decoded; of a repeated header the last one counts.
+
+    A header with several values is FreeSWITCH's own text `ARRAY::one|:two`, whatever format carried it.
+    `body` is the text after the headers, such as the result of a BACKGROUND_JOB; empty when there is none.
+    """
+
+    name: str
+    headers: Mapping[str, str]
+    body: str = ""
+
+    @overload
+    def get(self, header: str) -> str | None: ...
+    @overload
+    def get(self, header: str, default: str) -> str: ...
+    @overload
+    def get(self, header: str, default: None) -> str | None: ...
+    def get(self, header: str, default: str | None = None) -> str | None:
+        """The value of a header, spelt as FreeSWITCH spells it, or `default`."""
+        return self.headers.get(header, default)
+
+
+class Parser:
+    """Collects bytes until they are whole frames.
+
+    The bytes may be cut anywhere. No byte is scanned twice, and those of a body not at all before it is complete.
+    """
+
+    def __init__(self, *, max_header_bytes: int = MAX_HEADER_BYTES, max_body_bytes: int = MAX_BODY_BYTES) -> None:
+        self._max_header_bytes = max_header_bytes
+        self._max_body_bytes = max_body_bytes
+        self._buffer = bytearray()
+        self._scanned = 0  # no empty line begins before this offset of the buffer
+        self._headers: dict[str, str] | None = None  # of the frame whose body is awaited
+        self._length = 0  # of that body
+        self._broken: str | None = None
+
+    def feed(self, data: bytes) -> list[Frame]:
+        """Take more bytes and give the frames that they complete, in order.
+
+        Raises WireError when the bytes cannot be understood. Its `frames` are those that were whole before, since
+        they are as true as ever; nothing that comes after can be, so feeding again raises again.
+        """
+        if self._broken is not None:
+            raise WireError(self._broken)
+        frames: list[Frame] = []
+        self._buffer += data
+        start = 0
+        try:
+            while (end := self._take(start, frames)) is not None:
+                start = end
+        except WireError as error:
+            self._broken = str(error)
+            self._buffer.clear()
+            raise WireError(self._broken, frames) from None
+        return frames
+
+    def _take(self, start: int, frames: list[Frame]) -> int | None:
+        """Read one header block or one body from `start`; the offset after it, or None when more bytes are needed."""
+        buffer = self._buffer
+        if self._headers is None:
+            while buffer.startswith(b"\n", start):  # an empty line more than needed does no harm
+                start += 1
+            end = buffer.find(b"\n\n", max(start, self._scanned))
+            if max(end, len(buffer) if end < 0 else end) - start > self._max_header_bytes:
+                raise WireError(f"a header block of more than {self._max_header_bytes} bytes")
+            if end < 0:
+                first, newline, _ = buffer[start : start + 200].partition(b"\n")
+                if newline and b":" not in first:  # another protocol greets us: no use in waiting for more of it
+                    raise WireError(f"not a header line: {_shown(first)}")
+                self._forget(start)
+                self._scanned = max(0, len(buffer) - 1)
+                return None
+            self._headers = _header_block(buffer[start:end])
+            self._length = self._body_length(self._headers)
+            start = end + 2
+        end = start + self._length
+        if len(buffer) < end:
+            self._forget(start)
+            return None
+        frames.append(Frame(self._headers, bytes(buffer[start:end])))
+        self._headers = None
+        return end
+
+    def _forget(self, used: int) -> None:
+        del self._buffer[:used]
+        self._scanned = 0
+
+    def _body_length(self, headers: Mapping[str, str]) -> int:
+        if "Content-Type" not in headers:
+            raise WireError(f"a frame without Content-Type: {_shown(', '.join(headers).encode())}")
+        length = _number(headers.get("Content-Length", "0"))
+        if length > self._max_body_bytes:
+            raise WireError(f"a body of {length} bytes, more than {self._max_body_bytes}")
+        return length
+
+
+def decode_event(frame: Frame) -> Event:
+    """The event in a `text/event-json` or `text/event-plain` frame.
+
+    Raises WireError when the body does not hold one. The frames after it are not affected.
+    """
+    if frame.content_type == "text/event-json":
+        return _json_event(frame.body)
+    if frame.content_type == "text/event-plain":
+        return _plain_event(frame.body)
+    raise WireError(f"{_shown(frame.content_type.encode())} does not hold an event")
+
+
+def _json_event(body: bytes) -> Event:
+    try:
+        try:
+            headers = orjson.loads(body)
+        except ValueError:
+            # A SIP header in another character set goes through FreeSWITCH as it came, and orjson wants UTF-8.
+            headers = orjson.loads(body.decode("utf-8", "replace"))
+    except ValueError as error:
+        raise WireError(f"a JSON event that does not parse ({error}): {_shown(body)}") from None
+    if not isinstance(headers, dict):
+        raise WireError(f"a JSON event that is not an object: {_shown(body)}")
+    if set(map(type, headers.values())) != {str}:  # rare: the test costs a tenth of the decoding
+        headers = {name: _json_value(value) for name, value in headers.items()}
+    text = headers.pop("_body", "")
+    return Event(headers.get("Event-Name", ""), headers, text)
+
+
+def _json_value(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list):
+        return "ARRAY::" + "|:".join(map(_json_value, value))
+    return "" if value is None else orjson.dumps(value).decode()
+
+
+def _plain_event(body: bytes) -> Event:
+    block, _, rest = body.partition(b"\n\n")
+    headers = _header_block(block.strip(b"\n"))
+    for name, value in headers.items():
+        if "%" in value:
+            headers[name] = unquote(value, "utf-8", "replace")
+    length = _number(headers.get("Content-Length", "0"))
+    if len(rest) < length:
+        raise WireError(f"an event whose body has {len(rest)} bytes instead of {length}")
+    return Event(headers.get("Event-Name", ""), headers, rest[:length].decode("utf-8", "replace"))
+
+
+def _header_block(block: bytes | bytearray) -> dict[str, str]:
+    headers: dict[str, str] = {}
+    for line in block.decode("utf-8", "replace").split("\n"):
+        name, colon, value = line.partition(":")
+        if not colon:
+            raise WireError(f"not a header line: {_shown(line.encode())}")
+        headers[name] = value.strip(" ")
+    return headers
+
+
+def _number(digits: str) -> int:
+    if not (digits.isascii() and digits.isdigit() and len(digits) <= _LONGEST_NUMBER):
+        raise WireError(f"not a Content-Length: {_shown(digits.encode())}")
+    return int(digits)
+
+
+def _shown(data: bytes | bytearray) -> str:
+    """The start of what was received, for a message: quoted, since it may be anything."""
+    return ascii(bytes(data[:60]).decode("utf-8", "replace"))
