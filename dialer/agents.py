@@ -72,14 +72,11 @@ class Agents:
 
         Fails with DatabaseError when it could not be taken; then nothing was sent.
         """
-        permit = await self._throttle.acquire()
-        try:
+        with await self._throttle.acquire() as permit:
             taken = await self._store.take_for_agent(contact)
             if taken is None:
                 return Placed.TAKEN_ALREADY
             permit.used()
-        finally:
-            permit.unused()
         self.log.info("CAMPAIGN TYPE: {type}, contact {id}", type=taken.campaign_type, id=taken.id)
         asked: Deferred[None] = Deferred.fromCoroutine(self._ask(taken))
         self._requests.add(asked)
@@ -112,7 +109,7 @@ class Agents:
 
     async def _back_to_queue(self, contact: Contact, agent: str | None = None) -> None:
         change = Change(contact.id, contact.taking, Status.AGENT_PENDING, Status.PENDING, agent=agent)
-        await self._settlement.settle(change)
+        await self._settlement.settle_soon(change)
 
     # -- the reply -------------------------------------------------------------------------------------------------
 
@@ -165,7 +162,7 @@ class Agents:
         return await self._store.get(contact.id) or contact
 
     async def _expired(self, contact: Contact, reply: AgentReply) -> Contact:
-        await self._settlement.settle(
+        await self._settlement.settle_soon(
             Change(
                 contact.id,
                 contact.taking,

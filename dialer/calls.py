@@ -130,8 +130,7 @@ class Calls:
 
         Fails with DatabaseError when it could not be taken; then nothing was sent.
         """
-        permit = await self._throttle.acquire()
-        try:
+        with await self._throttle.acquire() as permit:
             route = await self._fleet.route(contact.gateway_id, self.load)
             if route.switch is None:
                 return await self.unroutable(contact, route)
@@ -147,16 +146,13 @@ class Calls:
             permit.used()
             self._track(self._send(dialed, route.switch, arguments))
             return Placed.SENT
-        finally:
-            permit.unused()
 
     async def place_agent(self, contact: Contact, reply: AgentReply) -> Placed:
         """Call the customer of a contact whose agent is reserved; fires once EFSwitch took or refused the command.
 
         Fails with ReplyLost when EFSwitch may have it, with DatabaseError when it could not be taken.
         """
-        permit = await self._throttle.acquire(first=True)
-        try:
+        with await self._throttle.acquire(first=True) as permit:
             route = await self._fleet.route(contact.gateway_id, self.load)
             if route.switch is None:
                 return await self.unroutable(contact, route, agent=reply.agent)
@@ -174,8 +170,6 @@ class Calls:
             if sent is Placed.SENT:
                 self.log.info("AGENT-BASED CONTACT WITH ID {id} SENT TO EFSWITCH", id=contact.id)
             return sent
-        finally:
-            permit.unused()
 
     async def unroutable(self, contact: Contact, route: Route, agent: str | None = None) -> Placed:
         """Settle a contact for which there is no switch with its gateway up. `agent` is the one reserved for it."""
@@ -207,7 +201,7 @@ class Calls:
         change = Change(
             contact.id, contact.taking, contact.status, to, result, end_chat=bool(agent), agent=agent or None
         )
-        await self._settlement.settle(change)
+        await self._settlement.settle_soon(change)
 
     async def _send(self, contact: Contact, switch: Switch, arguments: str) -> Placed:
         call = self._calls[contact.id] = Call(contact, self._clock.seconds())

@@ -19,7 +19,7 @@ from twisted.logger import Logger
 from dialer.errors import DialerError
 from dialer.pacing import backoff
 from dialer.store.contacts import Change, ContactStore
-from dialer.store.database import DatabaseError
+from dialer.store.database import DatabaseDown, DatabaseError
 
 BATCH = 200
 """Changes written by one statement: bounds its locks; at 300 calls per second a batch is far smaller."""
@@ -46,7 +46,7 @@ class Settlement(Service):
     """Writes changes until they are committed.
 
     `on_settled` is called after each commit with the changes that really changed something, before their Deferreds
-    fire. `random` gives the jitter between tries, in [0, 1).
+    fire. `patience` is how long, in seconds, `settle_soon` waits; `random` gives the jitter between tries, in [0, 1).
     """
 
     log = Logger()
@@ -57,11 +57,13 @@ class Settlement(Service):
         clock: IReactorTime,
         store: ContactStore,
         *,
+        patience: float,
         random: Callable[[], float],
         on_settled: Callable[[Sequence[Change]], None] = lambda changes: None,
     ) -> None:
         self._clock = clock
         self._store = store
+        self._patience = patience
         self._random = random
         self._on_settled = on_settled
         self._waiting: deque[_Waiting] = deque()
@@ -98,6 +100,25 @@ class Settlement(Service):
         while self._waiting:
             self._drop(self._waiting.popleft())
         super().stopService()
+
+    async def settle_soon(self, change: Change) -> str | None:
+        """As `settle`, for somebody who waits for the answer: fails with DatabaseDown after `patience` seconds.
+
+        The change is written all the same, when the database is back.
+        """
+        done = self.settle(change)
+        soon: Deferred[str | None] = Deferred()
+        late = self._clock.callLater(
+            self._patience, soon.errback, DatabaseDown("the change is kept until the database is back")
+        )
+
+        def forward(result: object) -> None:
+            if late.active():
+                late.cancel()
+                soon.callback(result)  # type: ignore[arg-type]
+
+        done.addBoth(forward)
+        return await soon
 
     def _drop(self, waiting: _Waiting) -> None:
         self.dropped += 1

@@ -197,11 +197,6 @@ class ContactStore:
         rows = await self._database.run(sql("overdue_replies"), self._me | {"timeout": timeout})
         return [contact_of(row) for row in rows]
 
-    async def overdue_calls(self, timeout: float) -> list[Contact]:
-        """Own dialed contacts sent more than `timeout` seconds ago."""
-        rows = await self._database.run(sql("overdue_calls"), self._me | {"timeout": timeout})
-        return [contact_of(row) for row in rows]
-
 
 def _columns(changes: Sequence[Change]) -> dict[str, Any]:
     return {

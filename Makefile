@@ -1,0 +1,43 @@
+# make run    the dialer; with nothing configured also a sandbox and sample campaigns
+# make test   lint, types and all tests
+# make bench  the benchmarks
+# make venv   the set-up alone
+# PYTHON=python3.12 make venv   with another interpreter, 3.11 to 3.13
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.complete
+
+.PHONY: run test lint types bench venv clean
+
+run: $(STAMP)
+	$(BIN)/twistd -n --pidfile= dialer
+
+test: lint types
+	$(BIN)/python -m pytest
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(STAMP)
+	$(BIN)/mypy
+
+bench: $(STAMP)
+	$(BIN)/python -m tests.bench
+
+venv: $(STAMP)
+
+# A folder made for another Python, or half-way, is made anew.
+$(STAMP): setup.py pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
+	    { echo "The dialer needs Python 3.11 to 3.13; name one: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	rm -rf $(VENV)
+	@$(PYTHON) -m venv $(VENV) || \
+	    { rm -rf $(VENV); echo "On Debian the venv module is a package of its own: apt-get install python3-venv"; exit 1; }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]' --config-settings editable_mode=compat
+	touch $@
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache

@@ -1,0 +1,160 @@
+"""When to dial: every so often, and sooner when a slot is freed or a contact comes in."""
+
+from __future__ import annotations
+
+from attrs import define
+from twisted.application.service import Service
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+
+from dialer.agents import Agents
+from dialer.calls import Calls, DownPolicy, Placed
+from dialer.contact import CampaignType, Contact
+from dialer.esl.fleet import Fleet
+from dialer.lease import Lease
+from dialer.selection import allocate
+from dialer.store.contacts import EXPIRE_AT_ONCE, ContactStore
+from dialer.store.database import DatabaseError
+from dialer.throttle import ThrottleClosed
+
+
+@define
+class _Due:
+    """What was asked for while a cycle ran; any number of early requests are one."""
+
+    timed: bool = False
+    early: bool = False
+
+
+class Cycle(Service):
+    """The dial cycle of this process.
+
+    `interval` (seconds) is CONTACT_RETRIEVAL_DELAY, `capacity` MAX_CONCURRENT_CALLS. Only one cycle runs at a time; a
+    timed one that becomes due ends the list of the one before, since it chooses again from what is there by then.
+    """
+
+    log = Logger()
+    name = "cycle"
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        store: ContactStore,
+        fleet: Fleet,
+        calls: Calls,
+        agents: Agents,
+        lease: Lease,
+        *,
+        interval: float,
+        capacity: int,
+        policy: DownPolicy,
+    ) -> None:
+        self._store = store
+        self._fleet = fleet
+        self._calls = calls
+        self._agents = agents
+        self._lease = lease
+        self._interval = interval
+        self._capacity = capacity
+        self._policy = policy
+        self._due = _Due()
+        self._burned = 0
+        self._running: Deferred[None] | None = None
+        self._loop = LoopingCall(self._timed)
+        self._loop.clock = clock
+
+    def startService(self) -> None:
+        """Begin with a timed cycle."""
+        super().startService()
+        self._loop.start(self._interval)
+
+    async def stopService(self) -> None:  # type: ignore[override]
+        """Dial no new call; fires when the contact whose turn it was has been dealt with."""
+        super().stopService()
+        if self._loop.running:
+            self._loop.stop()
+        if self._running is not None:
+            await self._running
+
+    def wake(self) -> None:
+        """A slot is free or a contact came in: look again soon."""
+        self._due.early = True
+        self._run()
+
+    def _timed(self) -> None:
+        self._due.timed = True
+        self._run()
+
+    def _run(self) -> None:
+        if self._running is None and self.running:
+            self._running = Deferred()
+            Deferred.fromCoroutine(self._work()).addErrback(
+                lambda failure: self.log.failure("The dial cycle went astray", failure=failure)
+            )
+
+    async def _work(self) -> None:
+        try:
+            while self.running and (self._due.timed or self._due.early):
+                early = not self._due.timed
+                self._due = _Due()
+                try:
+                    await self._cycle(early)
+                except DatabaseError as error:
+                    # The next cycle tries again, as the seed says; the pool has logged the outage.
+                    self.log.debug("Dial cycle put off: {error}", error=error)
+                except (CancelledError, ThrottleClosed):
+                    break
+                except Exception:
+                    self.log.failure("Dial cycle failed")
+        finally:
+            running, self._running = self._running, None
+            if running is not None:
+                running.callback(None)
+
+    async def _cycle(self, early: bool) -> None:
+        if not early:
+            self._burned = 0
+            while await self._store.expire() == EXPIRE_AT_ONCE:
+                pass
+        types = self._dialable()
+        if not types:
+            return
+        active, _ = await self._store.count_active()
+        slots = self._capacity - active - self._burned
+        if slots <= 0:
+            return
+        shares = allocate(await self._store.queues(types), slots, early=early, capacity=self._capacity)
+        if not shares:
+            return
+        placed = 0
+        contacts = await self._store.heads(shares, types)
+        for contact in contacts:
+            if not self.running or self._due.timed:
+                return
+            outcome = await self._place(contact)
+            placed += outcome is Placed.SENT
+            if outcome is Placed.NO_SWITCH:
+                # An outage must not burn the list: these slots are free again at the next timed cycle.
+                self._burned += 1
+                if self._policy is DownPolicy.HOLD:
+                    return
+        if placed < len(contacts):
+            # Slots are left over by those that could not be dialed; none of them is eligible again at once.
+            self._due.early = True
+
+    def _dialable(self) -> list[CampaignType]:
+        """Which kinds of contact may be taken now."""
+        if not self._lease.held or not self._fleet.attempted:
+            return []
+        if self._fleet.reachable:
+            return [CampaignType.IVR, CampaignType.AGENT]
+        if self._fleet.settling or self._policy is DownPolicy.HOLD:
+            return []
+        return [CampaignType.IVR]
+
+    async def _place(self, contact: Contact) -> Placed:
+        if contact.is_agent:
+            return await self._agents.request(contact)
+        return await self._calls.place_ivr(contact)

@@ -1,0 +1,59 @@
+"""What goes into the log, and where it goes."""
+
+from __future__ import annotations
+
+from typing import Any, TextIO
+
+from twisted.logger import (
+    FilteringLogObserver,
+    ILogObserver,
+    LogLevel,
+    LogLevelFilterPredicate,
+    LogPublisher,
+    formatEvent,
+    formatTime,
+)
+from zope.interface import implementer
+
+LEVELS = {"DEBUG": LogLevel.debug, "INFO": LogLevel.info, "WARN": LogLevel.warn, "ERROR": LogLevel.error}
+
+QUIET = ("twisted.web", "twisted.internet", "txpostgres", "yoyo")
+"""Namespaces that tell of each connection they open and close: heard from warnings on."""
+
+
+@implementer(ILogObserver)
+class LineObserver:
+    """Writes each event as one line, or with its traceback when it has one: time, level, namespace, text."""
+
+    def __init__(self, *streams: TextIO) -> None:
+        self._streams = streams
+
+    def __call__(self, event: dict[str, Any]) -> None:
+        """Write to every stream; one that fails must not silence the others."""
+        time = formatTime(event.get("log_time"))
+        level = event.get("log_level", LogLevel.info).name.upper()
+        # A customer's text in a field must not begin a line of its own.
+        text = formatEvent(event).replace("\r", "\\r").replace("\n", "\\n")
+        line = f"{time} {level:<8} {event.get('log_namespace', '-')} {text}\n"
+        if (failure := event.get("log_failure")) is not None:
+            line += failure.getTraceback()
+        for stream in self._streams:
+            try:
+                stream.write(line)
+                stream.flush()
+            except (OSError, ValueError):
+                continue
+
+
+def observer(level: str, *streams: TextIO) -> ILogObserver:
+    """An observer of what is at least as severe as `level` (a value of LOG_LEVEL)."""
+    predicate = LogLevelFilterPredicate(defaultLogLevel=LEVELS[level])
+    for namespace in QUIET:
+        predicate.setLogLevelForNamespace(namespace, max(LogLevel.warn, LEVELS[level]))
+    return FilteringLogObserver(LineObserver(*streams), [predicate])
+
+
+def tee(*observers: ILogObserver) -> ILogObserver:
+    """An observer that tells each of these."""
+    publisher: ILogObserver = LogPublisher(*observers)
+    return publisher

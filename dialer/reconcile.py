@@ -1,0 +1,190 @@
+"""The truth after a failure: the contacts this process holds, compared with the calls EFSwitch really has."""
+
+from __future__ import annotations
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+
+from dialer.agents import Agents
+from dialer.calls import Call, Calls
+from dialer.contact import Status
+from dialer.esl.fleet import Fleet
+from dialer.esl.protocol import CommandRefused
+from dialer.esl.switch import Switch, SwitchDown
+from dialer.store.contacts import ContactStore
+from dialer.store.database import DatabaseError
+
+APART = 5.0
+"""Seconds between the two looks that must both miss a call (SPEC 6)."""
+
+YOUNGEST = 10.0
+"""Seconds after its command was sent before a call may be taken for gone (SPEC 6)."""
+
+
+class Reconcile(Service):
+    """Compares after each connect and every `interval` seconds, and takes over what dead dialers held.
+
+    `agent_reply_timeout` and `max_call_time` are seconds.
+    """
+
+    log = Logger()
+    name = "reconcile"
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        store: ContactStore,
+        fleet: Fleet,
+        calls: Calls,
+        agents: Agents,
+        *,
+        interval: float,
+        agent_reply_timeout: float,
+        max_call_time: float,
+    ) -> None:
+        self._clock = clock
+        self._store = store
+        self._fleet = fleet
+        self._calls = calls
+        self._agents = agents
+        self._interval = interval
+        self._agent_reply_timeout = agent_reply_timeout
+        self._max_call_time = max_call_time
+        self._second_look: IDelayedCall | None = None
+        self._looking: Deferred[None] | None = None
+        self._loop = LoopingCall(self._round)
+        self._loop.clock = clock
+
+    def startService(self) -> None:
+        """Begin the rounds; the first comparison is made by whoever connects."""
+        super().startService()
+        self._loop.start(self._interval, now=False)
+
+    async def stopService(self) -> None:  # type: ignore[override]
+        """Fires when the round under way has ended."""
+        super().stopService()
+        if self._loop.running:
+            self._loop.stop()
+        if self._second_look is not None:
+            self._second_look.cancel()
+            self._second_look = None
+        if self._looking is not None:
+            await self._looking
+
+    async def recover(self) -> None:
+        """Load what this dialer held when it last stopped. Fails with DatabaseError."""
+        await self._agree_with_database()
+
+    async def _agree_with_database(self) -> None:
+        """Adopt what the database says is ours, and let go of what another dialer has taken over from us."""
+        known = list(self._calls)
+        held = await self._store.held()
+        for each in held:
+            self._calls.adopt(each)
+        ours = {each.contact.id for each in held}
+        for call in known:
+            if call.contact.id not in ours and not call.over:
+                self.log.warn("Contact {id} is no longer ours", id=call.contact.id)
+                self._calls.release(call)
+
+    async def compare(self, switch: Switch) -> None:
+        """Look which of our calls this switch has. Fails with SwitchDown."""
+        try:
+            live = await switch.live_calls()
+        except CommandRefused as error:
+            self.log.error("{switch} does not tell its calls: {error}", switch=switch.name, error=error)
+            return
+        suspects = False
+        for call in self._calls:
+            if call.switch == switch.name:
+                suspects |= await self._judge(call, call.contact.id in live, [switch])
+        if suspects:
+            self._look_again()
+
+    async def _compare_unnamed(self) -> None:
+        """Calls whose switch is not known, or no longer configured under that name: gone when no switch has them."""
+        unnamed = [call for call in self._calls if call.switch is None]
+        if not unnamed or not self._fleet.connected_all:
+            return
+        switches = list(self._fleet)
+        live = frozenset[str]().union(*[await switch.live_calls() for switch in switches])
+        suspects = False
+        for call in unnamed:
+            suspects |= await self._judge(call, call.contact.id in live, switches)
+        if suspects:
+            self._look_again()
+
+    async def _judge(self, call: Call, present: bool, switches: list[Switch]) -> bool:
+        """Whether the call is missing but not given up yet."""
+        now = self._clock.seconds()
+        if present:
+            call.missing_since = None
+            return False
+        if call.missing_since is None:
+            call.missing_since = now
+        if now - call.missing_since < APART or now - call.sent_at < YOUNGEST:
+            return True
+        for switch in switches:
+            if await switch.exists(call.contact.id):
+                call.missing_since = None
+                return False
+        self.log.warn("Contact {id} is gone from EFSwitch, its end was not seen", id=call.contact.id)
+        self._calls.gone(call)
+        return False
+
+    def _look_again(self) -> None:
+        if self._second_look is None and self.running:
+            self._second_look = self._clock.callLater(APART, self._again)
+
+    def _again(self) -> None:
+        self._second_look = None
+        self._round()
+
+    def _round(self) -> Deferred[None]:
+        if self._looking is not None:
+            return self._looking
+        looking = self._looking = Deferred()
+
+        def ended(_: object) -> None:
+            self._looking = None
+            looking.callback(None)
+
+        Deferred.fromCoroutine(self._look()).addErrback(
+            lambda failure: self.log.failure("Reconciling failed", failure=failure)
+        ).addCallback(ended)
+        return looking
+
+    async def _look(self) -> None:
+        try:
+            for held in await self._store.take_over():
+                contact = held.contact
+                self.log.warn("Took over contact {id}, {status}", id=contact.id, status=contact.status)
+            await self._agree_with_database()
+            await self._agents.give_up(self._agent_reply_timeout)
+        except DatabaseError as error:
+            self.log.debug("Nothing taken over: {error}", error=error)
+        for switch in self._fleet:
+            if switch.connected:
+                try:
+                    await self.compare(switch)
+                except SwitchDown as error:
+                    self.log.debug("{switch} could not be asked: {error}", switch=switch.name, error=error)
+        try:
+            await self._compare_unnamed()
+        except (SwitchDown, CommandRefused) as error:
+            self.log.debug("Not all switches could be asked: {error}", error=error)
+        self._end_overdue()
+
+    def _end_overdue(self) -> None:
+        """The last resort where EFSwitch cannot be asked."""
+        now = self._clock.seconds()
+        for call in self._calls:
+            if now - call.sent_at < self._max_call_time:
+                continue
+            switch = self._fleet.by_name(call.switch) if call.switch else None
+            if switch is None or not switch.connected:
+                self.log.error("Contact {id} was {status} for MAX_CALL_TIME", id=call.contact.id, status=Status.DIALED)
+                self._calls.gone(call)

@@ -1,0 +1,284 @@
+"""The wiring: every part of the dialer, the order in which they start, and the order in which they stop."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from typing import Any
+
+from twisted.application.service import Service
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IListeningPort
+from twisted.logger import Logger
+
+from dialer import originate
+from dialer.agents import Agents
+from dialer.calls import Calls, CallWriter, DownPolicy
+from dialer.connector import Connector
+from dialer.contact import AgentReply, Contact
+from dialer.cycle import Cycle
+from dialer.errors import DialerError
+from dialer.esl.fleet import Fleet
+from dialer.esl.switch import Switch
+from dialer.esl.wire import Event
+from dialer.lease import Lease
+from dialer.limits import SwitchLimits
+from dialer.outbox import Outbox
+from dialer.reconcile import Reconcile
+from dialer.settings import Settings
+from dialer.settlement import Settlement
+from dialer.shutdown import Shutdown
+from dialer.status import StatusReport
+from dialer.store.campaigns import CampaignStore
+from dialer.store.contacts import Change, ContactStore
+from dialer.store.database import Database
+from dialer.store.migrate import migrate
+from dialer.store.outbox import OutboxStore
+from dialer.surroundings import Surroundings
+from dialer.throttle import Throttle
+from dialer.web.api import Api
+from dialer.web.site import BoundedSite
+
+STOP_WITHIN = 7.0
+"""Seconds for an ordered stop of everything but what is provided; the exit is due within 10 (SPEC 1)."""
+
+
+class Dialer(Service):
+    """One dialer process.
+
+    Started before PostgreSQL, EFSwitch or the VC are there, it waits for them. A start that cannot succeed ends the
+    process with status 1 and one line that says why.
+    """
+
+    log = Logger()
+    name = "dialer"
+
+    def __init__(self, reactor: Any, settings: Settings) -> None:
+        self._reactor = reactor
+        self._settings = settings
+        self._surroundings = Surroundings(reactor, settings)
+        self._starting: Deferred[None] | None = None
+        self._waits_for: str | None = "starting"
+        self._parts: Parts | None = None
+        self.port: IListeningPort | None = None
+        """Where HTTP is served, once it is."""
+
+    def startService(self) -> None:
+        """Begin to start; parts that wait for something else keep waiting in the background."""
+        super().startService()
+        self._starting = Deferred.fromCoroutine(self._start())
+        self._starting.addErrback(self._start_failed)
+
+    @property
+    def started(self) -> Deferred[None]:
+        """Fires when the start is complete; dialing may still wait for EFSwitch."""
+        done: Deferred[None] = Deferred()
+        if self._starting is not None:
+            self._starting.addBoth(lambda result: (done.callback(None), result)[1])
+        return done
+
+    async def _start(self) -> None:
+        settings = self._settings
+        surroundings = self._surroundings
+        await surroundings.start()
+        parts = self._parts = Parts(self._reactor, settings, surroundings, lambda: self._waits_for)
+        self.port = self._reactor.listenTCP(
+            settings.http_port, BoundedSite(parts.api.resource()), interface=settings.http_interface
+        )
+        address = self.port.getHost()
+        host = f"[{address.host}]" if ":" in address.host else address.host
+        self.log.info("HTTP interface listening on http://{host}:{port}", host=host, port=address.port)
+        surroundings.dialer_is_at(host, address.port)
+        self._waits_for = "waiting for the database"
+        await migrate(self._reactor, surroundings.conninfo)
+        parts.database.startService()
+        parts.lease_database.startService()
+        await parts.database.when_up()
+        self._waits_for = "waiting for the lease on DIALER_ID"
+        await parts.lease.claim()
+        await parts.reconcile.recover()
+        self._waits_for = None
+        parts.begin()
+
+    def _start_failed(self, failure: Any) -> None:
+        if failure.check(CancelledError):
+            return
+        self._waits_for = str(failure.value)
+        if failure.check(DialerError, OSError):
+            self.log.critical("The dialer cannot start: {error}", error=failure.value)
+        else:
+            self.log.failure("The dialer cannot start", failure=failure)
+        self._surroundings.end_process(str(failure.value))
+
+    async def stopService(self) -> None:  # type: ignore[override]
+        """Dial no new call, let commands under way finish, store what is known, release the lease."""
+        super().stopService()
+        stop = Shutdown(self._reactor, STOP_WITHIN)
+        await stop.step("demonstration", self._surroundings.stop_demo)
+        if self._starting is not None:
+            self._starting.cancel()
+        if self.port is not None:
+            await stop.step("HTTP interface", lambda: self.port.stopListening())
+        if self._parts is not None:
+            await self._parts.end(stop)
+        await self._surroundings.stop()
+        self.log.info("The dialer has stopped")
+
+
+class Parts:
+    """The parts of a dialer, each given those that it works with."""
+
+    def __init__(self, reactor: Any, settings: Settings, surroundings: Surroundings, waits_for: Any) -> None:
+        chance = random.Random()  # noqa: S311  jitter needs no secrecy
+        policy = DownPolicy(settings.efswitch_down_policy)
+        owner = settings.dialer_id
+
+        def database(size: int) -> Database:
+            return Database(
+                reactor,
+                surroundings.conninfo,
+                timeout=settings.db_conn_timeout,
+                size=size,
+                application_name=f"dialer {owner}",
+                random=chance,
+            )
+
+        self.database = database(8)
+        self.lease_database = database(1)
+        self.lease = Lease(
+            reactor, self.lease_database, owner=owner, lease_time=settings.lease_time, on_change=self._wake
+        )
+        self.contacts = ContactStore(
+            self.database, owner=owner, instance=self.lease.instance, hold=settings.contact_retrieval_delay
+        )
+        self.settlement = Settlement(
+            reactor,
+            self.contacts,
+            patience=settings.db_conn_timeout,
+            random=chance.random,
+            on_settled=self._settled,
+        )
+        self.connector = Connector.persistent(reactor, surroundings.voice_connector, settings.service_identifier)
+        self.outbox = Outbox(reactor, OutboxStore(self.database), self.connector, random=chance.random)
+        self.fleet = Fleet(
+            [
+                Switch(
+                    reactor,
+                    host=host,
+                    port=port,
+                    password=surroundings.esl_password,
+                    originate_command=settings.originate_command,
+                    connect_delay=settings.esl_connect_delay,
+                    on_event=lambda switch, event: self._event(switch, event),
+                    on_connected=lambda switch: self.reconcile.compare(switch),
+                    on_change=lambda switch: self._wake(),
+                    random=chance,
+                )
+                for host, port in surroundings.switches
+            ]
+        )
+        self.throttle = Throttle(reactor, settings.calls_per_second)
+        self.agent_throttle = Throttle(reactor, settings.calls_per_second)
+        self.calls = Calls(
+            reactor,
+            self.contacts,
+            self.settlement,
+            self.fleet,
+            self.throttle,
+            SwitchLimits(reactor, settings.calls_per_second),
+            call_writer(settings, surroundings),
+            policy=policy,
+        )
+        self.agents = Agents(
+            self.contacts,
+            self.settlement,
+            self.connector,
+            self.calls,
+            self.agent_throttle,
+            efswitch_ip=settings.efswitch_ip_for(surroundings.switches[0][0]),
+        )
+        self.reconcile = Reconcile(
+            reactor,
+            self.contacts,
+            self.fleet,
+            self.calls,
+            self.agents,
+            interval=settings.reconcile_interval,
+            agent_reply_timeout=settings.agent_reply_timeout,
+            max_call_time=settings.max_call_time,
+        )
+        self.cycle = Cycle(
+            reactor,
+            self.contacts,
+            self.fleet,
+            self.calls,
+            self.agents,
+            self.lease,
+            interval=settings.contact_retrieval_delay,
+            capacity=settings.max_concurrent_calls,
+            policy=policy,
+        )
+        status = StatusReport(
+            self.database,
+            self.contacts,
+            self.fleet,
+            self.connector,
+            self.lease,
+            capacity=settings.max_concurrent_calls,
+            speed=settings.calls_per_second,
+            starting=waits_for,
+        )
+        self.api = Api(
+            reactor, self.contacts, CampaignStore(self.database), self.agents, status, on_contacts=self._wake
+        )
+
+    def begin(self) -> None:
+        """Start what dials, once the database is there and what this dialer held is known."""
+        self.connector.start()
+        for service in (self.settlement, self.outbox, self.fleet, self.reconcile, self.cycle):
+            service.startService()
+        self.fleet.first_attempts().addCallback(lambda _: self.cycle.wake())
+
+    async def end(self, stop: Shutdown) -> None:
+        """Stop in the order in which work flows, so that nothing is handed to a part that is gone."""
+        self.throttle.close()
+        self.agent_throttle.close()
+        await stop.step("dial cycle", self.cycle.stopService)
+        await stop.step("agent requests and replies", self.agents.drain)
+        await stop.step("commands under way", self.calls.drain)
+        await stop.step("reconciling", self.reconcile.stopService)
+        await stop.step("EFSwitch connections", self.fleet.stopService)
+        await stop.step("results", self.settlement.stopService)
+        await stop.step("notifications", self.outbox.stopService)
+        await stop.step("voice connector", self.connector.close)
+        await stop.step("lease", self.lease.release)
+        await stop.step("lease connection", self.lease_database.stopService)
+        await stop.step("database", self.database.stopService)
+
+    def _wake(self) -> None:
+        self.cycle.wake()
+
+    def _event(self, switch: Switch, event: Event) -> None:
+        self.calls.handle_event(switch, event)
+
+    def _settled(self, changes: Sequence[Change]) -> None:
+        """Each of these freed a slot or left a message for the VC."""
+        self.outbox.wake()
+        self.cycle.wake()
+
+
+def call_writer(settings: Settings, surroundings: Surroundings) -> CallWriter:
+    """The originate commands of SPEC 5 with the configured values."""
+
+    def efswitch_ip(switch: Switch) -> str:
+        return settings.efswitch_ip_for(switch.name.rpartition(":")[0])
+
+    def ivr(contact: Contact, switch: Switch) -> str:
+        return originate.ivr_arguments(contact, efswitch_ip=efswitch_ip(switch), default_ivr=settings.default_ivr)
+
+    def agent(contact: Contact, reply: AgentReply, switch: Switch) -> str:
+        return originate.agent_arguments(
+            contact, reply, efswitch_ip=efswitch_ip(switch), service_identifier=settings.service_identifier
+        )
+
+    return CallWriter(ivr, agent)

@@ -1,0 +1,77 @@
+"""What the dialer knows of itself and of those it depends on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from dialer.connector import Connector
+from dialer.esl.fleet import Fleet
+from dialer.lease import Lease
+from dialer.store.contacts import ContactStore
+from dialer.store.database import Database, DatabaseError
+
+
+class StatusReport:
+    """Answers `/status` and `/readyz`. `starting` says what is still being waited for at start, if anything."""
+
+    def __init__(
+        self,
+        database: Database,
+        contacts: ContactStore,
+        fleet: Fleet,
+        connector: Connector,
+        lease: Lease,
+        *,
+        capacity: int,
+        speed: float,
+        starting: Callable[[], str | None],
+    ) -> None:
+        self._database = database
+        self._contacts = contacts
+        self._fleet = fleet
+        self._connector = connector
+        self._lease = lease
+        self._capacity = capacity
+        self._speed = speed
+        self._starting = starting
+
+    async def report(self) -> dict[str, Any]:
+        """The object of `GET /status`; the counts are None while the database is down."""
+        own: int | None = None
+        total: int | None = None
+        try:
+            if self._starting() is None:
+                own, total = await self._contacts.count_active()
+        except DatabaseError:
+            pass
+        return {
+            "maxConcurrentCalls": self._capacity,
+            "activeCalls": own,
+            "freeSlots": None if own is None else max(0, self._capacity - own),
+            "callsPerSecond": self._speed,
+            "database": _up(own is not None),
+            "efswitch": _up(any(switch.connected for switch in self._fleet)),
+            "voiceConnector": _up(self._connector.up),
+            "totalActiveCalls": total,
+            "switches": [
+                {"name": switch.name, "ready": switch.ready, "reason": switch.reason} for switch in self._fleet
+            ],
+        }
+
+    def reasons_not_ready(self) -> list[str]:
+        """Why it cannot dial, a sentence each; empty when it can."""
+        reasons: list[str] = []
+        if starting := self._starting():
+            reasons.append(starting)
+        elif not self._database.up:
+            reasons.append(f"database: {self._database.reason or 'down'}")
+        elif not self._lease.held:
+            reasons.append("this dialer has no lease on its name just now")
+        if not self._fleet.reachable:
+            reasons += [f"EFSwitch {switch.name}: {switch.reason or 'not ready'}" for switch in self._fleet]
+        return reasons
+
+
+def _up(up: bool) -> str:
+    return "up" if up else "down"

@@ -1,0 +1,126 @@
+"""The outbox in PostgreSQL: claiming messages for delivery and writing what became of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import attrs
+from attrs import frozen
+
+from dialer.message import END_CHAT_LIFETIME, MessageKind, OutboxMessage
+from dialer.store.database import Database
+from dialer.store.queries import sql
+
+CLAIM_TIME = 30.0
+"""Seconds until a claimed message may be claimed again: twice what a try may last, so that none is under way twice."""
+
+STALE_AT_ONCE = 500
+"""END_CHATs that one claim parks at most: bounds its locks."""
+
+_COLUMNS = tuple(field.name for field in attrs.fields(OutboxMessage))
+
+
+@frozen
+class Claim:
+    """What one claim brought: messages to be sent now, and END_CHATs that it parked, both oldest first."""
+
+    messages: Sequence[OutboxMessage] = ()
+    expired: Sequence[OutboxMessage] = ()
+
+
+@frozen
+class Retry:
+    """A claimed message that is to be tried again after `wait` seconds, and why."""
+
+    message: OutboxMessage
+    wait: float
+    error: str
+
+
+@frozen
+class Park:
+    """A claimed message that no further try can deliver, and why."""
+
+    message: OutboxMessage
+    error: str
+
+
+@frozen
+class Backlog:
+    """How many messages wait, since when (None: none does), and how many are parked."""
+
+    waiting: int
+    since: datetime | None
+    parked: int
+
+
+class OutboxStore:
+    """Typed access to `outbox`, shared by any number of dialers.
+
+    All methods fail with DatabaseDown when nothing reached the server and with CommitUnknown when a change may or may
+    not have been made. `delivered`, `retry` and `park` may be repeated: the second time changes nothing that counts.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def claim(self, limit: int) -> Claim:
+        """Claim up to `limit` messages that are due, at most one of each contact, those due longest first."""
+        asked = {
+            "limit": limit,
+            "claim_time": CLAIM_TIME,
+            "end_chat_lifetime": END_CHAT_LIFETIME,
+            "stale_limit": STALE_AT_ONCE,
+        }
+        rows = await self._database.run(sql("outbox_claim"), asked)
+        return Claim(
+            messages=[_message(row) for row in rows if row["state"] == "waiting"],
+            expired=[_message(row) for row in rows if row["state"] == "parked"],
+        )
+
+    async def delivered(self, ids: Sequence[int]) -> None:
+        """The VC has accepted these; the next message of each of their contacts may be claimed."""
+        await self._database.run(sql("outbox_delivered"), {"ids": list(ids)})
+
+    async def retry(self, retries: Sequence[Retry]) -> None:
+        """Free these claims after their waits. A message that was claimed again meanwhile is left alone."""
+        asked = _tried(retries) | {
+            "waits": [retry.wait for retry in retries],
+            "end_chat_lifetime": END_CHAT_LIFETIME,
+        }
+        await self._database.run(sql("outbox_retry"), asked)
+
+    async def park(self, parks: Sequence[Park]) -> None:
+        """Set these aside. A message that was claimed again meanwhile is left alone."""
+        await self._database.run(sql("outbox_park"), _tried(parks))
+
+    async def backlog(self) -> Backlog:
+        """What the VC does not have yet."""
+        (row,) = await self._database.run(sql("outbox_backlog"), {})
+        return Backlog(**row)
+
+    async def parked(self, *, limit: int, after: int = 0) -> list[OutboxMessage]:
+        """Up to `limit` parked messages with an id above `after`, by id."""
+        rows = await self._database.run(sql("outbox_parked"), {"limit": limit, "after": after})
+        return [_message(row) for row in rows]
+
+    async def resend(self, message_id: int) -> bool:
+        """Let a parked notification be tried again, at once; False when there is none of this id.
+
+        An END_CHAT is never sent again: it would close the customer's next chat.
+        """
+        return bool(await self._database.run(sql("outbox_resend"), {"id": message_id}))
+
+
+def _message(row: Mapping[str, Any]) -> OutboxMessage:
+    return OutboxMessage(**{name: row[name] for name in _COLUMNS} | {"kind": MessageKind(row["kind"])})
+
+
+def _tried(results: Sequence[Retry] | Sequence[Park]) -> dict[str, Any]:
+    return {
+        "ids": [result.message.id for result in results],
+        "attempts": [result.message.attempts for result in results],
+        "errors": [result.error for result in results],
+    }

@@ -1,0 +1,53 @@
+"""`twistd -n dialer`: reads the environment and hands twistd the service."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+from twisted.application.service import IService, MultiService
+from twisted.logger import ILogObserver
+from twisted.python import usage
+
+from dialer import logs, settings
+
+
+class Options(usage.Options):
+    """The dialer has no options: it is configured by the environment (README, Configuration)."""
+
+
+class Root(MultiService):
+    """The top of the service tree; brings its own log observer, so that LOG_LEVEL holds from the first line."""
+
+    def __init__(self, observer: ILogObserver) -> None:
+        super().__init__()
+        self._observer = observer
+
+    def setServiceParent(self, parent: Any) -> None:
+        """Twistd starts its log with the observer that the application carries."""
+        parent.setComponent(ILogObserver, self._observer)
+        super().setServiceParent(parent)
+
+
+def makeService(options: Options) -> IService:
+    """The whole dialer. A wrong setting ends the process with one line that names it."""
+    try:
+        configured = settings.load(os.environ)
+    except settings.SettingsError as error:
+        raise SystemExit(f"dialer: {error}") from None
+    # Only now: importing klein installs the reactor, which twistd's own options choose.
+    from twisted.internet import reactor
+
+    from dialer.service import Dialer
+
+    if configured.demo:
+        # The terminal belongs to the progress display; what goes wrong is shown there too.
+        configured.data_folder.mkdir(parents=True, exist_ok=True)
+        file = open(configured.data_folder / "dialer.log", "a", encoding="utf-8", buffering=1)  # noqa: SIM115
+        observer = logs.tee(logs.observer(configured.log_level, file), logs.observer("WARN", sys.stderr))
+    else:
+        observer = logs.observer(configured.log_level, sys.stdout)
+    root = Root(observer)
+    Dialer(reactor, configured).setServiceParent(root)
+    return root

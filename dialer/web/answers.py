@@ -1,0 +1,57 @@
+"""Answers as the HTTP interface gives them: JSON, and `{"error": {"code", "message", "field"}}` for an error."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+from attrs import frozen
+from twisted.web.iweb import IRequest
+
+from dialer.errors import DialerError
+
+RETRY_AFTER = 5
+"""Seconds that a 503 asks its caller to wait."""
+
+
+class HttpError(DialerError):
+    """An answer other than 200. `code` is one word for programs, the message a sentence for people."""
+
+    def __init__(
+        self, status: int, code: str, message: str, *, field: str | None = None, index: int | None = None
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.field = field
+        self.index = index
+
+    def body(self) -> dict[str, Any]:
+        """The JSON object of the answer."""
+        error: dict[str, Any] = {"code": self.code, "message": str(self), "field": self.field}
+        if self.index is not None:
+            error["index"] = self.index
+        return {"error": error}
+
+
+@frozen
+class Answer:
+    """A body with a status of its own, for a handler that tells what it knows and yet does not succeed."""
+
+    status: int
+    body: dict[str, Any]
+
+
+def write_json(request: IRequest, value: object, status: int = 200) -> bytes:
+    """Set status and headers; the body to return. A 503 says when to try again."""
+    request.setResponseCode(status)
+    if status == 503:
+        request.setHeader(b"retry-after", str(RETRY_AFTER).encode())
+    request.setHeader(b"content-type", b"application/json; charset=utf-8")
+    request.setHeader(b"x-content-type-options", b"nosniff")
+    return orjson.dumps(value)
+
+
+def write_error(request: IRequest, error: HttpError) -> bytes:
+    """The answer for an error."""
+    return write_json(request, error.body(), error.status)

@@ -1,0 +1,72 @@
+"""The HTTP server below the routes: refuses bodies that are too large before they are stored anywhere."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.web.http import HTTPChannel
+from twisted.web.server import Request, Site
+
+from dialer.web.answers import HttpError, write_error
+
+MAX_BODY = 32 * 1024 * 1024
+"""Bytes of a request body (SPEC 3)."""
+
+IDLE_TIMEOUT = 60
+"""Seconds in which a connection must get on with its request."""
+
+
+class BoundedRequest(Request):
+    """A request whose body stays within MAX_BODY, whether its length is announced or not."""
+
+    _received = 0
+    _refused = False
+
+    def gotLength(self, length: int | None) -> None:
+        """Refuse an announced length at once."""
+        if length is not None and length > MAX_BODY:
+            self._refuse()
+            super().gotLength(0)
+        else:
+            super().gotLength(length)
+
+    def handleContentChunk(self, data: bytes) -> None:
+        """Count what comes, for bodies sent in chunks."""
+        self._received += len(data)
+        if self._received > MAX_BODY:
+            self._refuse()
+        if not self._refused:
+            super().handleContentChunk(data)
+
+    def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
+        """Route what was not refused."""
+        if not self._refused:
+            super().requestReceived(command, path, version)
+
+    def _refuse(self) -> None:
+        if self._refused:
+            return
+        self._refused = True
+        error = HttpError(413, "too_large", f"the body is larger than {MAX_BODY // 2**20} MiB")
+        body = write_error(self, error)  # type: ignore[arg-type]
+        # Written past the queue of the channel: the request is still being received, and will be read no further.
+        channel: Any = self.channel
+        channel.transport.write(
+            b"HTTP/1.1 413 Request Entity Too Large\r\nContent-Type: application/json; charset=utf-8\r\n"
+            b"Connection: close\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
+        )
+        channel.transport.loseConnection()
+
+
+class BoundedSite(Site):
+    """A Site of BoundedRequests that does not write an access log of its own."""
+
+    requestFactory = BoundedRequest
+
+    def __init__(self, resource: Any, **keywords: Any) -> None:
+        super().__init__(resource, timeout=IDLE_TIMEOUT, **keywords)
+        self.displayTracebacks = False
+
+    def log(self, request: Any) -> None:
+        """Nothing: outcomes are logged where they happen."""
+

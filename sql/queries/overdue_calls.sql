@@ -1,2 +1,0 @@
-SELECT * FROM contacts
-WHERE owner = %(owner)s AND status = 'dialed' AND dial_time < now() - %(timeout)s * interval '1 second'
