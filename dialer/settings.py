@@ -1,0 +1,314 @@
+"""The environment, read once: every variable of the dialer with its unit, default and bounds.
+
+`load` is the only way in. It names the first wrong variable in one line; a password gets neither into that line nor
+into the repr of what it returns.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from dialer import rules
+from dialer.addresses import database_conninfo, hosts_and_ports, without_password, without_user
+from dialer.errors import DialerError
+from dialer.variable import (
+    HOST,
+    PORT,
+    TEXT,
+    WAIT,
+    BaseUrl,
+    Database,
+    Host,
+    Line,
+    Number,
+    Port,
+    Simulators,
+    Switches,
+    Text,
+    Wait,
+    Whole,
+    above_zero,
+    between,
+    by_rule,
+    one_of,
+    variable,
+)
+
+_PASSWORDS = frozenset({"db_pass", "esl_password"})
+_LONGEST_SHOWN = 200
+
+
+class SettingsError(DialerError):
+    """The environment is wrong: one line that names the variable, the value and what is allowed."""
+
+
+def _nothing_configured(fields: Mapping[str, Any]) -> bool:
+    return not any(fields[name] for name in ("sandbox", "db_url", "esl_ip", "voice_connector"))
+
+
+class Settings(BaseSettings):
+    """What the environment says, checked and frozen. A field is named after its variable in lower case.
+
+    Waits are seconds, whatever unit the variable has. None: not set, and there is no default that a constant can tell.
+    """
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore")
+
+    sandbox: Simulators = variable(
+        "", "`efswitch`, `vc` or both: provide these on purpose", "efswitch, vc or both", shown="empty"
+    )
+    db_url: Database | None = variable(
+        None,
+        "PostgreSQL ≥ 13: a host, or a full `postgresql://` URL; what that says wins over the next four",
+        "a host, whose port goes into DB_PORT, or a full URL: postgresql://user:password@host:port/name",
+        shown="unset → embedded",
+        secret=True,
+    )
+    db_port: Port = variable("5432", "port of PostgreSQL", PORT)
+    db_name: Text = variable("dialer", "database in PostgreSQL", TEXT)
+    db_username: Text = variable("dialer", "user of the database", TEXT)
+    db_pass: Text = variable("", "password of that user", TEXT, shown="empty", secret=True)
+    db_conn_timeout: Annotated[Number, above_zero(600_000, unit=0.001)] = variable(
+        "3000",
+        "longest wait for a connection to PostgreSQL",
+        "milliseconds, above 0, at most 600000",
+        shown="`3000` ms",
+    )
+    esl_port: Port = variable("8021", "port of every switch that `ESL_IP` names without one", PORT)
+    esl_ip: Switches | None = variable(
+        None,
+        "EFSwitch, or several: `host[:port],host[:port]`; an IPv6 address in brackets",
+        "host[:port], or several of them with commas between, each once, an IPv6 address in brackets",
+        shown="required unless provided",
+    )
+    esl_password: Line = variable(
+        "ClueCon", "password of the event socket", "UTF-8 without NUL and line breaks", secret=True
+    )
+    esl_connect_delay: Wait = variable(
+        "60",
+        "longest wait between two attempts to connect to EFSwitch; the first waits are short and grow with jitter",
+        WAIT,
+        shown="`60` s",
+    )
+    efswitch_ip: Host | None = variable(None, "EFSWITCH-IP in the originate string", HOST, shown="host of `ESL_IP`")
+    originate_command: Annotated[
+        Literal["auto", "JSoriginate", "originate"], one_of("auto", "JSoriginate", "originate")
+    ] = variable(
+        "auto",
+        "`auto`: `JSoriginate` where the switch has it, else `originate`; or either name",
+        "auto, JSoriginate or originate",
+    )
+    default_ivr: Annotated[str, by_rule(rules.EXTENSION)] = variable(
+        "*9664", "IVR of a contact that names none", rules.EXTENSION.allowed
+    )
+    service_identifier: Annotated[str, by_rule(rules.SERVICE_IDENTIFIER)] = variable(
+        "1218", "SERVICE-IDENTIFIER towards EFSwitch and the VC", rules.SERVICE_IDENTIFIER.allowed
+    )
+    voice_connector: BaseUrl | None = variable(
+        None,
+        "base URL of the VC",
+        "a base URL, http:// or https://, without user, query and fragment",
+        shown="required unless provided",
+    )
+    contact_retrieval_delay: Wait = variable(
+        "20",
+        "longest time between two dial cycles; a freed slot or a new contact may start one sooner",
+        WAIT,
+        shown="`20` s",
+    )
+    calls_per_second: Annotated[Number, above_zero(1000)] = variable(
+        "10",
+        "dialing speed of this process: originates in any sliding second; may be a fraction",
+        "a number above 0, at most 1000",
+    )
+    max_concurrent_calls: Annotated[Whole, between(1, 100_000)] = variable(
+        "10", "call slots of this process", "a whole number from 1 to 100000"
+    )
+    max_call_time: Annotated[Number, above_zero(10_080, unit=60)] = variable(
+        "60",
+        "how long after dialing a contact is given up when EFSwitch cannot be asked about its call",
+        "minutes, above 0, at most 10080",
+        shown="`60` min",
+    )
+    agent_reply_timeout: Wait = variable(
+        "600",
+        "how long an agent request may stay without a reply; must exceed the Agent TTL of the contact centre",
+        WAIT,
+        shown="`600` s",
+    )
+    reconcile_interval: Wait = variable(
+        "30", "how often the active contacts are compared with EFSwitch's live calls", WAIT, shown="`30` s"
+    )
+    lease_time: Wait = variable(
+        "30",
+        "how long after its last sign of life a dialer's contacts may be taken over by another",
+        WAIT,
+        shown="`30` s",
+    )
+    efswitch_down_policy: Annotated[Literal["fail", "hold"], one_of("fail", "hold")] = variable(
+        "fail",
+        "while no EFSwitch is reachable: `fail` the contacts that are taken, or `hold`: nothing is taken",
+        "fail or hold",
+    )
+    http_interface: Host = variable(
+        lambda fields: "127.0.0.1" if _nothing_configured(fields) else "0.0.0.0",  # noqa: S104  the table's default
+        "address that the HTTP interface listens on",
+        HOST,
+        shown="`0.0.0.0` (`127.0.0.1` when nothing is configured)",
+    )
+    http_port: Annotated[Whole, between(0, 65535)] = variable(
+        "8080", "port that the HTTP interface listens on; 0: any free one", "a port from 0 to 65535"
+    )
+    dialer_id: Annotated[str, by_rule(rules.DIALER_ID)] = variable(
+        None,
+        "names this process in the database; unique among those that share one",
+        rules.DIALER_ID.allowed,
+        shown="host name",
+    )
+    log_level: Annotated[Literal["DEBUG", "INFO", "WARN", "ERROR"], one_of("DEBUG", "INFO", "WARN", "ERROR")] = (
+        variable("INFO", "`DEBUG` `INFO` `WARN` `ERROR`", "DEBUG, INFO, WARN or ERROR")
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003  the signature is pydantic's
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Read nothing but what `load` was given."""
+        return (init_settings,)
+
+    @property
+    def nothing_configured(self) -> bool:
+        """Whether the service was started as it came: everything is provided, on loopback, with data of its own."""
+        return _nothing_configured(vars(self))
+
+    @property
+    def demo(self) -> bool:
+        """Whether sample campaigns are loaded and their progress shown."""
+        return self.nothing_configured
+
+    @property
+    def provide_efswitch(self) -> bool:
+        """Whether the EFSwitch simulator stands in."""
+        return self.nothing_configured or "efswitch" in self.sandbox
+
+    @property
+    def provide_vc(self) -> bool:
+        """Whether the VC sandbox stands in."""
+        return self.nothing_configured or "vc" in self.sandbox
+
+    @property
+    def provide_postgres(self) -> bool:
+        """Whether the embedded PostgreSQL serves."""
+        return self.db_url is None
+
+    @property
+    def switches(self) -> tuple[tuple[str, int], ...]:
+        """Host and port of each EFSwitch, in the order of ESL_IP; none when the simulator stands in."""
+        return hosts_and_ports(self.esl_ip, self.esl_port) if self.esl_ip else ()
+
+    def efswitch_ip_for(self, host: str) -> str:
+        """Return EFSWITCH-IP for the switch at `host`, as `switches` has it."""
+        return self.efswitch_ip or host
+
+    @property
+    def conninfo(self) -> str | None:
+        """libpq's connection string, quoted as needed; None when the embedded PostgreSQL serves."""
+        if self.db_url is None:
+            return None
+        return database_conninfo(
+            self.db_url, port=self.db_port, name=self.db_name, username=self.db_username, password=self.db_pass
+        )
+
+    @property
+    def data_folder(self) -> Path:
+        """Where the embedded PostgreSQL keeps its data, below the working directory; samples apart from any other."""
+        return Path("var", "sandbox" if self.nothing_configured else "postgres")
+
+
+class _Environment(PydanticBaseSettingsSource):
+    """The variables as fields. Space around a value is not part of it, but for passwords; an empty value is none."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        super().__init__(Settings)
+        self.environ = environ
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[str, str, bool]:  # noqa: ARG002
+        text = self.environ.get(field_name.upper(), "")
+        return text if field_name in _PASSWORDS else text.strip(), field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        found = {name: self.get_field_value(field, name)[0] for name, field in Settings.model_fields.items()}
+        return {name: text for name, text in found.items() if text}
+
+
+def load(environ: Mapping[str, str], host_name: str | None = None) -> Settings:
+    """Read the settings from `environ`, which is os.environ but in tests; `host_name` is this machine's unless given.
+
+    Raises SettingsError for the first variable, in the order of the fields, that is wrong.
+    """
+    given = _Environment(environ)()
+    given.setdefault("dialer_id", host_name or socket.gethostname())
+    try:
+        settings = Settings(**given)
+    except ValidationError as error:
+        wrong = str(error.errors(include_url=False)[0]["loc"][0])
+    else:
+        _check_together(settings)
+        return settings
+    # Raised outside of the handler: the ValidationError holds the passwords, and goes where this one's context goes.
+    raise SettingsError(f"{_shown(wrong, given[wrong])} is not allowed: {_told(wrong, 'allowed')}")
+
+
+def _check_together(settings: Settings) -> None:
+    """Refuse a simulator that nobody asked for, and one asked for together with what it stands in for."""
+    for field, simulator in (("esl_ip", "efswitch"), ("voice_connector", "vc")):
+        value = getattr(settings, field)
+        asked = simulator in settings.sandbox
+        if value and asked:
+            sandbox = _shown("sandbox", ",".join(sorted(settings.sandbox)))
+            raise SettingsError(
+                f"{sandbox} is not allowed together with {_shown(field, value)}: "
+                f"either unset {field.upper()}, or take {simulator} out of SANDBOX"
+            )
+        if not value and not asked and not settings.nothing_configured:
+            raise SettingsError(
+                f"{field.upper()} is not set: set it to {_told(field, 'allowed')}; "
+                f"or name {simulator} in SANDBOX to have the simulator stand in"
+            )
+
+
+def _shown(field: str, text: str) -> str:
+    """Return `NAME='value'` in one line, without any password."""
+    if field in _PASSWORDS:
+        return f"{field.upper()} (its value is not shown)"
+    if field == "db_url":
+        text = without_password(text)
+    elif field == "voice_connector":
+        text = without_user(text)
+    shown = ascii(text)
+    return f"{field.upper()}={shown if len(shown) <= _LONGEST_SHOWN else shown[:_LONGEST_SHOWN] + '...'}"
+
+
+def _told(field: str, key: str) -> str:
+    told = Settings.model_fields[field].json_schema_extra
+    assert isinstance(told, dict)
+    return str(told[key])
+
+
+def describe() -> list[tuple[str, str, str]]:
+    """Return name, default and meaning of every variable, as the README's table shows them."""
+    return [
+        (name.upper(), _told(name, "shown"), str(field.description)) for name, field in Settings.model_fields.items()
+    ]

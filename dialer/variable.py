@@ -1,0 +1,133 @@
+"""The kinds of variables in the environment, and how one is declared. A value that is wrong raises an empty ValueError:
+the variable's own `allowed` is the message.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
+
+from dialer import rules
+from dialer.addresses import base_url, check_database, hosts_and_ports
+
+_DECIMAL = re.compile(r"(?:[0-9]{1,15}(?:\.[0-9]{1,15})?|\.[0-9]{1,15})")
+
+
+def _number(text: object) -> float:
+    if not isinstance(text, str) or not _DECIMAL.fullmatch(text):  # float() would take nan, inf, 1_0 and Arabic digits
+        raise ValueError
+    return float(text)
+
+
+def _whole(text: object) -> int:
+    if not _number(text).is_integer():
+        raise ValueError
+    return int(_number(text))
+
+
+def _passing(accepts: Callable[[str], bool]) -> AfterValidator:
+    def check(text: str) -> str:
+        if not accepts(text):
+            raise ValueError
+        return text
+
+    return AfterValidator(check)
+
+
+def above_zero(at_most: float, unit: float = 1) -> AfterValidator:
+    """Accept a number above 0, at most `at_most`, and multiply it by `unit`."""
+
+    def check(number: float) -> float:
+        if not 0 < number <= at_most:
+            raise ValueError
+        return number * unit
+
+    return AfterValidator(check)
+
+
+def between(low: int, high: int) -> AfterValidator:
+    """Accept a number from `low` to `high`, both included."""
+
+    def check(number: int) -> int:
+        if not low <= number <= high:
+            raise ValueError
+        return number
+
+    return AfterValidator(check)
+
+
+def by_rule(rule: rules.Rule) -> AfterValidator:
+    """Accept a text that `rule` accepts."""
+    return _passing(rule.accepts)
+
+
+def one_of(*names: str) -> BeforeValidator:
+    """Accept each name in any case, and give it back as it is spelled here."""
+    spelled = {name.lower(): name for name in names}
+    return BeforeValidator(lambda text: spelled.get(str(text).lower(), text))
+
+
+def _simulators(text: object) -> frozenset[str]:
+    named = frozenset(re.split(r"[,\s]+", str(text).lower())) - {""}
+    if not named <= {"efswitch", "vc"}:
+        raise ValueError
+    return named
+
+
+def _switches(text: str, info: ValidationInfo) -> str:
+    hosts_and_ports(text, info.data.get("esl_port", 8021))
+    return text
+
+
+def _carried(text: str) -> bool:
+    """Whether a socket and PostgreSQL can carry `text` at all."""
+    return rules.encodable(text) and "\0" not in text
+
+
+Number = Annotated[float, BeforeValidator(_number)]
+Whole = Annotated[int, BeforeValidator(_whole)]
+Port = Annotated[Whole, between(1, 65535)]
+Wait = Annotated[Number, above_zero(86_400)]
+"""Seconds. One that is longer than a day was written in the wrong unit."""
+
+Text = Annotated[str, _passing(_carried)]
+Line = Annotated[str, _passing(lambda text: _carried(text) and not re.search(r"[\r\n]", text))]
+Host = Annotated[str, _passing(rules.is_host)]
+BaseUrl = Annotated[str, AfterValidator(base_url)]
+Database = Annotated[str, AfterValidator(check_database)]
+Switches = Annotated[str, AfterValidator(_switches)]
+"""Needs the field `esl_port` before it: the same switch twice may be told by it."""
+
+Simulators = Annotated[frozenset[str], BeforeValidator(_simulators)]
+
+PORT = "a port from 1 to 65535"
+WAIT = "seconds, above 0, at most 86400"
+HOST = "a host name or an IP address"
+TEXT = "UTF-8 without NUL"
+
+
+def variable(
+    default: str | Callable[[dict[str, Any]], str] | None,
+    meaning: str,
+    allowed: str,
+    *,
+    shown: str = "",
+    secret: bool = False,
+) -> Any:
+    """Declare a variable whose default is written as the environment would write it, or found from the fields before.
+
+    `shown` is the default as the README shows it, where that is not the same. A `secret` stays out of every repr.
+    """
+    options: dict[str, Any] = {
+        "default": default,
+        "validate_default": True,
+        "repr": not secret,
+        "description": meaning,
+        "json_schema_extra": {"allowed": allowed, "shown": shown or f"`{default}`"},
+    }
+    if callable(default):
+        options["default_factory"] = options.pop("default")
+    return Field(**options)

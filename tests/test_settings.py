@@ -1,0 +1,416 @@
+"""What the environment may say, and the one line that tells what is wrong with it."""
+
+from __future__ import annotations
+
+import traceback
+from pathlib import Path
+
+import pytest
+from hamcrest import (
+    assert_that,
+    calling,
+    contains_string,
+    equal_to,
+    has_entries,
+    has_properties,
+    is_,
+    is_not,
+    none,
+    raises,
+)
+from hypothesis import assume, example, given
+from hypothesis import strategies as st
+from psycopg2.extensions import parse_dsn
+from pydantic import ValidationError
+
+from dialer.settings import Settings, SettingsError, describe, load
+
+REAL = {"ESL_IP": "fs.example", "VOICE_CONNECTOR": "http://vc.example"}
+"""The least that a configured dialer says."""
+
+
+def settings(**environ: str) -> Settings:
+    return load({**REAL, **environ}, host_name="dialer-1")
+
+
+def refusal(environ: dict[str, str]) -> str:
+    with pytest.raises(SettingsError) as caught:
+        load(environ, host_name="dialer-1")
+    return str(caught.value)
+
+
+DEFAULTS = {
+    "sandbox": frozenset(),
+    "db_url": None,
+    "db_port": 5432,
+    "db_name": "dialer",
+    "db_username": "dialer",
+    "db_pass": "",
+    "db_conn_timeout": 3.0,
+    "esl_port": 8021,
+    "esl_password": "ClueCon",
+    "esl_connect_delay": 60.0,
+    "efswitch_ip": None,
+    "originate_command": "auto",
+    "default_ivr": "*9664",
+    "service_identifier": "1218",
+    "contact_retrieval_delay": 20.0,
+    "calls_per_second": 10.0,
+    "max_concurrent_calls": 10,
+    "max_call_time": 3600.0,
+    "agent_reply_timeout": 600.0,
+    "reconcile_interval": 30.0,
+    "lease_time": 30.0,
+    "efswitch_down_policy": "fail",
+    "http_interface": "0.0.0.0",
+    "http_port": 8080,
+    "dialer_id": "dialer-1",
+    "log_level": "INFO",
+}
+
+WAITS = ["ESL_CONNECT_DELAY", "CONTACT_RETRIEVAL_DELAY", "AGENT_REPLY_TIMEOUT", "RECONCILE_INTERVAL", "LEASE_TIME"]
+
+GOOD = [
+    ("DB_URL", "db.example", "db.example"),
+    ("DB_URL", "10.0.0.1", "10.0.0.1"),
+    ("DB_URL", "fd00::5", "fd00::5"),
+    ("DB_URL", "[fd00::5]", "[fd00::5]"),
+    ("DB_URL", "/var/run/postgresql", "/var/run/postgresql"),
+    ("DB_URL", "postgresql://u:p@h:1/d?sslmode=require", "postgresql://u:p@h:1/d?sslmode=require"),
+    ("DB_PORT", "1", 1),
+    ("DB_PORT", "65535", 65535),
+    ("DB_NAME", "calls of today", "calls of today"),
+    ("DB_USERNAME", "o'neill", "o'neill"),
+    ("DB_PASS", " as it is ", " as it is "),
+    ("DB_CONN_TIMEOUT", "1500", 1.5),
+    ("DB_CONN_TIMEOUT", "600000", 600.0),
+    ("ESL_PORT", "18021", 18021),
+    ("ESL_PASSWORD", " pass word ", " pass word "),
+    ("EFSWITCH_IP", "192.168.1.17", "192.168.1.17"),
+    ("EFSWITCH_IP", "fs_1.example", "fs_1.example"),
+    ("ORIGINATE_COMMAND", "originate", "originate"),
+    ("ORIGINATE_COMMAND", "jsoriginate", "JSoriginate"),
+    ("DEFAULT_IVR", "+49-1_a*#", "+49-1_a*#"),
+    ("DEFAULT_IVR", "1" * 20, "1" * 20),
+    ("SERVICE_IDENTIFIER", "a.B_c-9", "a.B_c-9"),
+    ("VOICE_CONNECTOR", "https://vc.example:8443/base/", "https://vc.example:8443/base"),
+    ("VOICE_CONNECTOR", "http://[::1]:9/", "http://[::1]:9"),
+    *[(name, "0.25", 0.25) for name in WAITS],
+    *[(name, "86400", 86400.0) for name in WAITS],
+    ("CALLS_PER_SECOND", "0.5", 0.5),
+    ("CALLS_PER_SECOND", "1000", 1000.0),
+    ("CALLS_PER_SECOND", " 3 ", 3.0),
+    ("MAX_CONCURRENT_CALLS", "1", 1),
+    ("MAX_CONCURRENT_CALLS", "100000", 100_000),
+    ("MAX_CALL_TIME", "1.5", 90.0),
+    ("EFSWITCH_DOWN_POLICY", "hold", "hold"),
+    ("HTTP_INTERFACE", "::1", "::1"),
+    ("HTTP_INTERFACE", "localhost", "localhost"),
+    ("HTTP_PORT", "0", 0),
+    ("DIALER_ID", "d" * 64, "d" * 64),
+    ("LOG_LEVEL", "debug", "DEBUG"),
+    ("LOG_LEVEL", "WARN", "WARN"),
+]
+
+NO_NUMBER = ["abc", "nan", "inf", "1e3", "1_0", "-1", "٣", "0x10", "1,5", "1" * 400]
+ZERO_AND_NO_NUMBER = ["0", "0.0", *NO_NUMBER]
+WRONG = {
+    "SANDBOX": ["postgres", "vc;efswitch"],
+    "DB_URL": ["db example", "db.example:5432", "mysql://h/d", "postgresql://h:0/d", "postgresql://h:x/d", "999.1.1.1",
+               "postgresql://h/d?nonsense=1", "jdbc:postgresql://h/d", "postgresql://a b/d", "[db]"],
+    "DB_PORT": ["0", "65536", "1.5", *NO_NUMBER],
+    "DB_NAME": ["a\0b", "\udcff"],
+    "DB_USERNAME": ["a\0b", "\udcff"],
+    "DB_PASS": ["a\0b", "\udcff"],
+    "DB_CONN_TIMEOUT": ["600001", *ZERO_AND_NO_NUMBER],
+    "ESL_IP": ["fs:0", "fs:65536", "fs:x", "fs,", ",", "fs fs2", "::1", "[fs]", "fs,FS:8021",
+               "[::1],[::1]:8021", "a;b", "fs:8021:1"],
+    "ESL_PORT": ["0", "65536", "1.5", *NO_NUMBER],
+    "ESL_PASSWORD": ["a\nb", "a\rb", "a\0b", "\udcff"],
+    "EFSWITCH_IP": ["a,b", "a b", "a}b", "a=b", "[::1]", "1.2.3", "x" * 254, "-a", "é"],
+    "ORIGINATE_COMMAND": ["bgapi", "originate;"],
+    "DEFAULT_IVR": ["1" * 21, "1 2", "1,2", "${x}", "٣"],
+    "SERVICE_IDENTIFIER": ["1" * 41, "1 2", "1,2", "a:b", "{"],
+    "VOICE_CONNECTOR": ["vc.example", "ftp://vc", "http://", "http://vc?x=1", "http://vc/#a", "http://vc:0", "http://vc:x",
+                        "http://v c", "http://vc/%zz", "http://vc/ä", "http://user:pw@vc"],
+    **{name: ["86401", *ZERO_AND_NO_NUMBER] for name in WAITS},
+    "CALLS_PER_SECOND": ["1000.1", *ZERO_AND_NO_NUMBER],
+    "MAX_CONCURRENT_CALLS": ["0", "1.5", "100001", *NO_NUMBER],
+    "MAX_CALL_TIME": ["10081", *ZERO_AND_NO_NUMBER],
+    "EFSWITCH_DOWN_POLICY": ["stop"],
+    "HTTP_INTERFACE": ["*", "0.0.0.0:80", "300.1.1.1"],
+    "HTTP_PORT": ["65536", "1.5", *NO_NUMBER],
+    "DIALER_ID": ["d" * 65, "a b", "a/b", "é"],
+    "LOG_LEVEL": ["WARNING", "TRACE"],
+}  # fmt: skip
+
+
+def test_every_variable_has_the_default_of_the_manual() -> None:
+    assert_that(vars(settings()), has_entries(DEFAULTS))
+
+
+def test_nothing_but_the_given_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DB_PORT", "1")
+    monkeypatch.setenv("db_port", "1")
+    assert_that(settings().db_port, equal_to(5432))
+
+
+@pytest.mark.parametrize(("name", "text", "value"), GOOD)
+def test_a_good_value_is_taken_in_the_unit_of_the_field(name: str, text: str, value: object) -> None:
+    assert_that(getattr(settings(**{name: text}), name.lower()), equal_to(value))
+
+
+@pytest.mark.parametrize(("name", "text"), [(name, text) for name, texts in WRONG.items() for text in texts])
+def test_a_wrong_value_is_told_in_one_line_that_names_the_variable_and_what_is_allowed(name: str, text: str) -> None:
+    line = refusal({**REAL, name: text})
+    assert_that(line, contains_string(" is not allowed: "))
+    assert_that(line.startswith((f"{name}=", f"{name} (")))
+    assert_that(line.isprintable() and line.isascii() and len(line) < 600)
+
+
+def test_every_variable_has_a_wrong_value_in_these_tests() -> None:
+    assert_that({name for name, _, _ in describe()} - set(WRONG), is_(set()))
+
+
+@pytest.mark.parametrize("name", sorted(set(WRONG) - {"DB_URL", "DB_PASS", "ESL_PASSWORD", "VOICE_CONNECTOR"}))
+def test_a_wrong_value_is_shown(name: str) -> None:
+    text = WRONG[name][0]
+    assert_that(refusal({**REAL, name: text}), contains_string(f"{name}={text!a}"))
+
+
+@pytest.mark.parametrize("name", [name for name, _, _ in describe()])
+@pytest.mark.parametrize("text", ["", "  "])
+def test_an_empty_string_counts_as_unset(name: str, text: str) -> None:
+    if name in {"DB_PASS", "ESL_PASSWORD"} and text:
+        return  # spaces are a password
+    environ = {**REAL, "SANDBOX": "", name: text}
+    if name in REAL:
+        assert_that(refusal(environ), contains_string(f"{name} is not set"))
+    else:
+        assert_that(vars(load(environ, "dialer-1")), equal_to(vars(settings())))
+
+
+def test_variables_of_others_are_ignored() -> None:
+    assert_that(settings(PATH="/bin", DIALER="x", ESL_IP_="?"), equal_to(settings()))
+
+
+def test_the_settings_are_frozen() -> None:
+    assert_that(calling(setattr).with_args(settings(), "db_port", 1), raises(ValidationError))
+
+
+def test_the_wrong_host_name_of_a_machine_is_told_as_the_dialer_id() -> None:
+    with pytest.raises(SettingsError, match=r"\ADIALER_ID='my host' is not allowed: 1 to 64 letters"):
+        load(REAL, host_name="my host")
+
+
+# --- what is provided
+
+
+def test_with_nothing_configured_everything_is_provided_on_loopback_with_data_of_its_own() -> None:
+    assert_that(
+        load({"CALLS_PER_SECOND": "5", "PATH": "/bin"}, "dialer-1"),
+        has_properties(
+            nothing_configured=True,
+            demo=True,
+            provide_efswitch=True,
+            provide_vc=True,
+            provide_postgres=True,
+            http_interface="127.0.0.1",
+            data_folder=Path("var/sandbox"),
+            switches=(),
+            conninfo=none(),
+        ),
+    )
+
+
+def test_an_interface_that_is_named_is_listened_on_with_nothing_configured_too() -> None:
+    assert_that(load({"HTTP_INTERFACE": "0.0.0.0"}, "dialer-1").http_interface, equal_to("0.0.0.0"))
+
+
+def test_a_configured_dialer_provides_the_database_alone() -> None:
+    assert_that(
+        settings(),
+        has_properties(
+            nothing_configured=False,
+            demo=False,
+            provide_efswitch=False,
+            provide_vc=False,
+            provide_postgres=True,
+            data_folder=Path("var/postgres"),
+        ),
+    )
+    assert_that(settings(DB_URL="db.example").provide_postgres, is_(False))
+
+
+@pytest.mark.parametrize("sandbox", ["efswitch,vc", "vc efswitch", " VC ,, EFSwitch,"])
+def test_simulators_named_on_purpose_are_provided_and_the_rest_is_as_configured(sandbox: str) -> None:
+    assert_that(
+        load({"SANDBOX": sandbox}, "dialer-1"),
+        has_properties(
+            nothing_configured=False,
+            demo=False,
+            provide_efswitch=True,
+            provide_vc=True,
+            http_interface="0.0.0.0",
+            data_folder=Path("var/postgres"),
+        ),
+    )
+
+
+@pytest.mark.parametrize(
+    ("environ", "missing", "simulator"),
+    [
+        ({"DB_URL": "db.example"}, "ESL_IP", "efswitch"),
+        ({"VOICE_CONNECTOR": "http://vc"}, "ESL_IP", "efswitch"),
+        ({"ESL_IP": "fs"}, "VOICE_CONNECTOR", "vc"),
+        ({"ESL_IP": "fs", "DB_URL": "db.example", "VOICE_CONNECTOR": ""}, "VOICE_CONNECTOR", "vc"),
+        ({"DB_URL": "db.example", "SANDBOX": "efswitch"}, "VOICE_CONNECTOR", "vc"),
+        ({"DB_URL": "db.example", "SANDBOX": "vc"}, "ESL_IP", "efswitch"),
+        ({"SANDBOX": "vc"}, "ESL_IP", "efswitch"),
+    ],
+)
+def test_no_simulator_stands_in_silently(environ: dict[str, str], missing: str, simulator: str) -> None:
+    line = refusal(environ)
+    assert_that(line.startswith(f"{missing} is not set: "))
+    assert_that(line, contains_string(f"name {simulator} in SANDBOX"))
+
+
+@pytest.mark.parametrize(
+    ("environ", "field"),
+    [
+        ({"DB_URL": "db.example", "SANDBOX": "efswitch,vc"}, "provide_efswitch"),
+        ({"ESL_IP": "fs", "SANDBOX": "vc"}, "provide_vc"),
+    ],
+)
+def test_one_named_simulator_beside_real_ones_is_provided(environ: dict[str, str], field: str) -> None:
+    assert_that(getattr(load(environ, "dialer-1"), field))
+
+
+@pytest.mark.parametrize(("sandbox", "name"), [("efswitch", "ESL_IP"), ("vc", "VOICE_CONNECTOR")])
+def test_a_simulator_beside_the_address_of_the_real_one_is_a_contradiction(sandbox: str, name: str) -> None:
+    line = refusal({**REAL, "SANDBOX": sandbox})
+    assert_that(line, contains_string(f"SANDBOX='{sandbox}' is not allowed together with {name}="))
+
+
+# --- addresses
+
+
+def test_switches_are_listed_in_their_order_with_the_common_port_where_none_is_named() -> None:
+    assert_that(
+        settings(ESL_IP="fs1, fs2:8022,[fd00::1]:9 ,[fd00::2]", ESL_PORT="7").switches,
+        equal_to((("fs1", 7), ("fs2", 8022), ("fd00::1", 9), ("fd00::2", 7))),
+    )
+
+
+def test_the_same_host_on_two_ports_is_two_switches() -> None:
+    assert_that(settings(ESL_IP="fs,fs:8022").switches, equal_to((("fs", 8021), ("fs", 8022))))
+
+
+def test_the_originate_string_names_the_switch_unless_another_address_is_set() -> None:
+    assert_that(settings().efswitch_ip_for("fs.example"), equal_to("fs.example"))
+    assert_that(settings(EFSWITCH_IP="10.1.1.1").efswitch_ip_for("fs.example"), equal_to("10.1.1.1"))
+
+
+@given(
+    host=st.sampled_from(["db.example", "/run/postgresql", "fd00::5"]),
+    name=st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1),
+    username=st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1),
+    password=st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1),
+)
+@example(host="db.example", name="a b", username="it's", password=" \\' =\n ")
+def test_libpq_reads_back_exactly_what_was_configured(host: str, name: str, username: str, password: str) -> None:
+    made = settings(DB_URL=host, DB_PORT="5433", DB_NAME=name, DB_USERNAME=username, DB_PASS=password)
+    read = {"host": host, "port": "5433", "dbname": made.db_name, "user": made.db_username, "password": password}
+    assert_that(parse_dsn(made.conninfo), equal_to(read))
+    assert_that(made.db_name, equal_to(name.strip() or "dialer"))
+
+
+def test_an_empty_password_is_left_to_libpq() -> None:
+    assert_that(
+        parse_dsn(settings(DB_URL="[fd00::5]").conninfo),
+        equal_to({"host": "fd00::5", "port": "5432", "dbname": "dialer", "user": "dialer"}),
+    )
+
+
+def test_what_a_database_url_says_wins_and_the_rest_is_filled_in() -> None:
+    made = settings(
+        DB_URL="postgresql://me@h1:1,h2:2/d?sslmode=require", DB_PORT="9", DB_PASS="secret", DB_NAME="other"
+    )
+    assert_that(
+        parse_dsn(made.conninfo),
+        equal_to(
+            {"host": "h1,h2", "port": "1,2", "dbname": "d", "user": "me", "password": "secret", "sslmode": "require"}
+        ),
+    )
+    made = settings(DB_URL="postgres://h", DB_PORT="9")
+    assert_that(parse_dsn(made.conninfo), has_entries(host="h", port="9", dbname="dialer", user="dialer"))
+
+
+# --- passwords
+
+PASSWORD = st.text(st.sampled_from("QZXJ@:/?#%&=![]{} '\"\\é\0\n\udcff"), min_size=6, max_size=20).map(
+    lambda text: f"Q{text}Q"
+)
+
+
+def told(environ: dict[str, str]) -> str:
+    """Everything that may get into a log: the refusal with its traceback, or the settings themselves."""
+    try:
+        return f"{(made := load(environ, 'dialer-1'))!r} {made}"
+    except SettingsError as error:
+        return "".join(traceback.format_exception(error)) + repr(error) + repr(error.__context__)
+
+
+@given(PASSWORD, st.sampled_from(["DB_PASS", "ESL_PASSWORD"]), st.sampled_from(["5432", "0"]))
+def test_a_password_is_never_told(password: str, name: str, port: str) -> None:
+    assert_that(told({**REAL, "DB_URL": "db", "DB_PORT": port, name: password}), is_not(contains_string(password)))
+
+
+@given(
+    PASSWORD,
+    st.sampled_from(
+        [
+            "postgresql://user:{}@db.example/dialer",
+            "postgresql://user:{}@db.example:0/dialer",
+            "postgresql://db.example/dialer?password={}",
+            "postgresql://db.example/dialer?password={}&nonsense=1",
+            "mysql://user:{}@db.example/dialer",
+            "postgresql://user:{}",
+            "user:{}@db.example",
+            "postgresql:/user:{}@db.example",
+            "user:{}",
+            "host=db.example password={}",
+            "a b://user:{}@db.example",
+        ]
+    ),
+)
+def test_a_password_inside_a_database_url_is_never_told(password: str, form: str) -> None:
+    assume("@" in form or "=" in form or "@" not in password)  # else what follows the @ is a host to everybody
+    text = told({**REAL, "DB_URL": form.format(password)})
+    for piece in {password, ascii(password)[1:-1], *(part for part in password.split("@") if len(part) > 3)}:
+        assert_that(text, is_not(contains_string(piece)))
+
+
+def test_a_wrong_database_url_is_shown_but_for_its_password() -> None:
+    assert_that(
+        refusal({**REAL, "DB_URL": "mysql://me:secret@db.example:5432/dialer"}),
+        contains_string("DB_URL='mysql://***@db.example:5432/dialer'"),
+    )
+    assert_that(refusal({**REAL, "DB_URL": "db.example:5432"}), contains_string("DB_URL='db.example:5432'"))
+
+
+def test_a_password_inside_the_url_of_the_vc_is_not_told() -> None:
+    line = refusal({**REAL, "VOICE_CONNECTOR": "http://me:secret@vc"})
+    assert_that(line, contains_string("VOICE_CONNECTOR='***@vc'"))
+
+
+# --- the manual
+
+
+def test_the_description_has_every_variable_once_with_its_default_and_meaning() -> None:
+    rows = {name: (default, meaning) for name, default, meaning in describe()}
+    assert_that(len(rows), equal_to(len(describe())))
+    assert_that(set(rows), equal_to({name.upper() for name in (*DEFAULTS, "esl_ip", "voice_connector")}))
+    assert_that(rows["DB_CONN_TIMEOUT"][0], equal_to("`3000` ms"))
+    assert_that(rows["DB_PASS"][0], equal_to("empty"))
+    assert_that(all(default and meaning and "|" not in default + meaning for default, meaning in rows.values()))
