@@ -33,7 +33,7 @@ TEST = [
 setup(
     name="dialer",
     version="0.1.0",
-    description="Outbound campaign dialer: HTTP in, PostgreSQL as the truth, FreeSWITCH to call, every outcome reported",
+    description="Outbound campaign dialer: HTTP in, PostgreSQL as the truth, FreeSWITCH to call, results reported",
     long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     python_requires=">=3.11,<3.14",

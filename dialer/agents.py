@@ -90,7 +90,8 @@ class Agents:
             self.log.info("AGENT REQUESTED FOR CALL ID {id}", id=contact.id)
         elif answer.kind is AgentRequestKind.UNANSWERED:
             # The VC may have it: the reply, or AGENT_REPLY_TIMEOUT, decides.
-            self.log.warn("No answer to the agent request for contact {id}: {reason}", id=contact.id, reason=answer.reason)
+            reason = answer.reason
+            self.log.warn("No answer to the agent request for contact {id}: {reason}", id=contact.id, reason=reason)
         else:
             self.log.error(
                 "UNABLE TO REQUEST AGENT FROM VOICE CONNECTOR FOR CALL ID {id}: {reason}",

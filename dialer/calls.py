@@ -6,8 +6,9 @@ whichever comes first: the hangup event, the refusal of the command, or reconcil
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Iterator
 from enum import Enum
+from typing import Any
 
 from attrs import define, frozen
 from twisted.internet.defer import Deferred, DeferredList
@@ -112,10 +113,10 @@ class Calls:
         self._calls: dict[str, Call] = {}
         self._foreign_jobs: dict[str, str] = {}
         self._ends = SeenEnds(clock)
-        self._under_way: set[Deferred[None]] = set()
+        self._under_way: set[Deferred[object]] = set()
         self._grace: set[IDelayedCall] = set()
 
-    def __iter__(self):  # type: ignore[no-untyped-def]
+    def __iter__(self) -> Iterator[Call]:
         """The calls whose result is not on its way yet."""
         return iter([call for call in self._calls.values() if not call.over])
 
@@ -174,16 +175,22 @@ class Calls:
     async def unroutable(self, contact: Contact, route: Route, agent: str | None = None) -> Placed:
         """Settle a contact for which there is no switch with its gateway up. `agent` is the one reserved for it."""
         if route.kind is RouteKind.INVALID_GATEWAY:
-            self.log.warn("INVALID GATEWAY {gateway} of contact {id}", gateway=contact.gateway_id, id=contact.id)
+            self._log_invalid_gateway(contact)
             await self._settle(contact, Status.FAILED, "Invalid Gateway", agent=agent)
             return Placed.FAILED
         if route.kind is RouteKind.GATEWAY_DOWN:
-            self.log.warn("GATEWAY DOWN {gateway} of contact {id}", gateway=contact.gateway_id, id=contact.id)
+            self._log_gateway_down(contact)
             await self._settle(contact, Status.PENDING, agent=agent)
             return Placed.HELD
         self.log.error("NO EFSWITCH CONNECTION for contact {id}", id=contact.id)
         await self._efswitch_down(contact, agent=agent)
         return Placed.NO_SWITCH
+
+    def _log_invalid_gateway(self, contact: Contact) -> None:
+        self.log.warn("INVALID GATEWAY {gateway} of contact {id}", gateway=contact.gateway_id, id=contact.id)
+
+    def _log_gateway_down(self, contact: Contact) -> None:
+        self.log.warn("GATEWAY DOWN {gateway} of contact {id}", gateway=contact.gateway_id, id=contact.id)
 
     async def _efswitch_down(self, contact: Contact, agent: str | None = None) -> None:
         if self._policy is DownPolicy.FAIL:
@@ -316,10 +323,10 @@ class Calls:
             return
         is_agent = call.contact.is_agent
         if refused.kind is RefusalKind.INVALID_GATEWAY:
-            self.log.warn("INVALID GATEWAY {gateway} of contact {id}", gateway=call.contact.gateway_id, id=call.contact.id)
+            self._log_invalid_gateway(call.contact)
             self._close(call, Status.FAILED, "Invalid Gateway", end_chat=is_agent)
         elif refused.kind is RefusalKind.GATEWAY_DOWN:
-            self.log.warn("GATEWAY DOWN {gateway} of contact {id}", gateway=call.contact.gateway_id, id=call.contact.id)
+            self._log_gateway_down(call.contact)
             self._close(call, Status.PENDING, end_chat=is_agent)
         elif refused.kind is RefusalKind.OVER_LIMITS:
             self._close(call, Status.PENDING, end_chat=is_agent)
@@ -359,16 +366,13 @@ class Calls:
 
     # -- shutdown --------------------------------------------------------------------------------------------------
 
-    def _track(self, work) -> None:  # type: ignore[no-untyped-def]
-        under_way: Deferred[None] = Deferred.fromCoroutine(work)
+    def _track(self, work: Coroutine[Deferred[Any], Any, object]) -> None:
+        under_way: Deferred[object] = Deferred.fromCoroutine(work)
         self._under_way.add(under_way)
-
-        def done(result: object) -> None:
-            self._under_way.discard(under_way)
-
-        under_way.addErrback(lambda failure: failure.trap(ReplyLost, Dropped))
+        # What a lost reply or a database outage leaves open, reconciling and the settlement close.
+        under_way.addErrback(lambda failure: failure.trap(ReplyLost, Dropped, DatabaseError))
         under_way.addErrback(lambda failure: self.log.failure("A call went astray", failure=failure))
-        under_way.addCallback(done)
+        under_way.addCallback(lambda _: self._under_way.discard(under_way))
 
     async def drain(self) -> None:
         """Fires when no command is waiting for its reply and no refusal is being looked into."""

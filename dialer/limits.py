@@ -44,7 +44,8 @@ class SwitchLimits:
         slowdown, throttle = limit
         slowdown.refused(now)
         throttle.rate = slowdown.rate(now)
-        self.log.warn("{switch} is over its limits; slowed down to {rate:.1f}/s", switch=switch.name, rate=throttle.rate)
+        rate = throttle.rate
+        self.log.warn("{switch} is over its limits; slowed down to {rate:.1f}/s", switch=switch.name, rate=rate)
 
     def accepted(self, switch: Switch) -> None:
         """It took an originate."""

@@ -169,9 +169,9 @@ class Parts:
                     password=surroundings.esl_password,
                     originate_command=settings.originate_command,
                     connect_delay=settings.esl_connect_delay,
-                    on_event=lambda switch, event: self._event(switch, event),
-                    on_connected=lambda switch: self.reconcile.compare(switch),
-                    on_change=lambda switch: self._wake(),
+                    on_event=self._event,
+                    on_connected=self._connected,
+                    on_change=self._changed,
                     random=chance,
                 )
                 for host, port in surroundings.switches
@@ -186,7 +186,7 @@ class Parts:
             self.fleet,
             self.throttle,
             SwitchLimits(reactor, settings.calls_per_second),
-            call_writer(settings, surroundings),
+            call_writer(settings),
             policy=policy,
         )
         self.agents = Agents(
@@ -258,16 +258,22 @@ class Parts:
     def _wake(self) -> None:
         self.cycle.wake()
 
+    def _changed(self, switch: Switch) -> None:  # noqa: ARG002  whichever it was
+        self.cycle.wake()
+
+    async def _connected(self, switch: Switch) -> None:
+        await self.reconcile.compare(switch)
+
     def _event(self, switch: Switch, event: Event) -> None:
         self.calls.handle_event(switch, event)
 
-    def _settled(self, changes: Sequence[Change]) -> None:
+    def _settled(self, changes: Sequence[Change]) -> None:  # noqa: ARG002  any of them
         """Each of these freed a slot or left a message for the VC."""
         self.outbox.wake()
         self.cycle.wake()
 
 
-def call_writer(settings: Settings, surroundings: Surroundings) -> CallWriter:
+def call_writer(settings: Settings) -> CallWriter:
     """The originate commands of SPEC 5 with the configured values."""
 
     def efswitch_ip(switch: Switch) -> str:

@@ -25,7 +25,8 @@ BATCH = 200
 """Changes written by one statement: bounds its locks; at 300 calls per second a batch is far smaller."""
 
 KEPT = 100_000
-"""Changes kept while the database is down, some 50 MB. Past it the oldest is dropped: reconciling finds its call gone."""
+"""Changes kept while the database is down, some 50 MB. Past it the oldest is dropped: reconciling will
+find its call gone."""
 
 FIRST_RETRY = 0.1
 LONGEST_RETRY = 2.0
@@ -59,7 +60,7 @@ class Settlement(Service):
         *,
         patience: float,
         random: Callable[[], float],
-        on_settled: Callable[[Sequence[Change]], None] = lambda changes: None,
+        on_settled: Callable[[Sequence[Change]], None],
     ) -> None:
         self._clock = clock
         self._store = store
@@ -122,7 +123,8 @@ class Settlement(Service):
 
     def _drop(self, waiting: _Waiting) -> None:
         self.dropped += 1
-        self.log.error("Result of contact {id} was not stored: {change}", id=waiting.change.contact_id, change=waiting.change)
+        change = waiting.change
+        self.log.error("Result of contact {id} was not stored: {change}", id=change.contact_id, change=change)
         waiting.done.errback(Dropped())
 
     async def _write(self) -> None:

@@ -30,16 +30,16 @@ class Root(MultiService):
         super().setServiceParent(parent)
 
 
-def makeService(options: Options) -> IService:
+def makeService(options: Options) -> IService:  # noqa: ARG001  there are none
     """The whole dialer. A wrong setting ends the process with one line that names it."""
     try:
         configured = settings.load(os.environ)
     except settings.SettingsError as error:
         raise SystemExit(f"dialer: {error}") from None
     # Only now: importing klein installs the reactor, which twistd's own options choose.
-    from twisted.internet import reactor
+    from twisted.internet import reactor  # noqa: PLC0415
 
-    from dialer.service import Dialer
+    from dialer.service import Dialer  # noqa: PLC0415
 
     if configured.demo:
         # The terminal belongs to the progress display; what goes wrong is shown there too.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from twisted.web.http import HTTPChannel
 from twisted.web.server import Request, Site
 
 from dialer.web.answers import HttpError, write_error
@@ -69,4 +68,3 @@ class BoundedSite(Site):
 
     def log(self, request: Any) -> None:
         """Nothing: outcomes are logged where they happen."""
-
