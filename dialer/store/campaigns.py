@@ -7,8 +7,7 @@ from typing import Any
 
 from attrs import Factory, define
 
-from dialer.store.contacts import Run
-from dialer.store.database import Database
+from dialer.store.database import Database, Run
 from dialer.store.queries import sql
 
 

@@ -5,7 +5,7 @@ A change names the status and the taking that it starts from, so the second of t
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from attrs import frozen
@@ -13,11 +13,9 @@ from attrs import frozen
 from dialer.contact import CampaignType, Contact, NewContact, Status
 from dialer.errors import DialerError
 from dialer.selection import CampaignQueue, Share
-from dialer.store.database import CommitUnknown, Database
+from dialer.store.database import CommitUnknown, Database, DatabaseError, Run
 from dialer.store.queries import sql
 from dialer.store.rows import contact_of, posted_json
-
-Run = Callable[[str, Mapping[str, Any]], Awaitable[list[dict[str, Any]]]]
 
 EXPIRE_AT_ONCE = 500
 """Rows that one expiry statement may change: bounds its locks and its time."""
@@ -143,10 +141,19 @@ class ContactStore:
             rows = await self._database.run(query, asked)
         except CommitUnknown:
             # Nothing was sent yet: when the row says that the claim was committed it is ours to go on with.
-            found = await self.get(contact_id)
+            found = await self._read_again(contact_id)
             mine = found is not None and (found.owner, found.taking, found.status) == (self.owner, taking, status)
             return found if mine else None
         return contact_of(rows[0]) if rows else None
+
+    async def _read_again(self, contact_id: str) -> Contact | None:
+        """The contact as stored, however long the database takes to come back: only this process knows that nothing
+        was sent yet."""
+        while True:
+            try:
+                return await self.get(contact_id)
+            except DatabaseError:
+                await self._database.when_up()
 
     async def apply(self, changes: Sequence[Change]) -> dict[tuple[str, int], str]:
         """Make these changes; the (contact id, taking) of those that changed something, with the new status.
