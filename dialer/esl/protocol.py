@@ -261,8 +261,11 @@ class EslProtocol(LineReceiver):
         for waiter in waiting:
             waiter.callback(None)
 
-    def _die(self, error: EslError) -> None:
-        """Stop using the connection, tell why, fail every command under way and drop the transport."""
+    def _die(self, error: EslError, culprit: _Pending | None = None) -> None:
+        """Stop using the connection, tell why, fail every command under way and drop the transport.
+
+        `culprit` is the command, if any, that the error itself is about.
+        """
         if not self._usable:
             return
         self._usable = False
@@ -278,11 +281,12 @@ class EslProtocol(LineReceiver):
             _settle(greeting, what)
         pending, self._pending = self._pending, deque()
         for command in pending:
-            _settle(command, _lost(command, error))
+            _settle(command, error if command is culprit else _lost(command, error))
         self.transport.abortConnection()
 
     def _timed_out(self, command: _Pending) -> None:
-        self._die(CommandTimedOut(f"the switch went silent: no reply to {command.name} in {self._command_timeout:g} s"))
+        silent = f"the switch went silent: no reply to {command.name} in {self._command_timeout:g} s"
+        self._die(CommandTimedOut(silent), command)
 
     def _not_greeted(self) -> None:
         self._die(ConnectionLostError(f"no event socket: nothing asked for a password in {self._command_timeout:g} s"))
@@ -313,10 +317,7 @@ def _settle(pending: _Pending, result: Frame | EslError) -> None:
 
 
 def _lost(command: _Pending, error: EslError) -> EslError:
-    if isinstance(error, AccessDenied):
-        return error
-    kind = CommandTimedOut if isinstance(error, CommandTimedOut) else ReplyLost
-    return kind(f"no reply to {command.name}: {error}")
+    return error if isinstance(error, AccessDenied) else ReplyLost(f"no reply to {command.name}: {error}")
 
 
 def _text(frame: Frame) -> str:
