@@ -1,0 +1,375 @@
+"""The database: a pool of connections that heals by itself, and what a statement's failure means.
+
+Statements wait in line for a connection, run on the server one transaction each, and are never left half-way by a
+caller that goes away.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping
+from random import Random
+from typing import Any, TypeVar
+
+import psycopg2.errors
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+
+from dialer.store.errors import CommitUnknown, DatabaseDown, DatabaseError
+from dialer.store.link import Link, guarded_dsn
+
+__all__ = ["CommitUnknown", "Database", "DatabaseDown", "DatabaseError", "Run"]
+
+T = TypeVar("T")
+
+Run = Callable[..., Awaitable[list[dict[str, Any]]]]
+"""`run(query, params)`: one statement."""
+
+LONGEST_DELAY = 5.0
+"""Seconds between two attempts to connect, at most."""
+
+LONGEST_LINE = 1000
+"""Statements that may wait for a connection; more are refused at once, since none of them would be served in time."""
+
+STOP_LIMIT = 3.0
+"""Seconds that running statements get when the service stops: a dialer exits within 10."""
+
+TRIES = 5
+"""How often a statement is tried that PostgreSQL rolled back for the sake of another one."""
+
+STOPPING = "the dialer does not use its database now"
+
+_ROLLED_BACK = (psycopg2.errors.DeadlockDetected, psycopg2.errors.SerializationFailure)
+
+
+def reconnect_delay(failures: int, random: Random) -> float:
+    """Seconds before the next attempt to connect after so many that failed: none at first, growing, with jitter."""
+    return min(LONGEST_DELAY, 0.1 * 2.0 ** min(failures - 1, 10)) * random.uniform(0.5, 1) if failures else 0.0
+
+
+class Database(Service):
+    """PostgreSQL for the whole process.
+
+    `timeout` (seconds) bounds the wait for a connection, connecting, and each statement. `size` is the most
+    connections that are opened; they are opened when needed. `on_change` is called after `up` has changed.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self, reactor: Any, conninfo: str, *, timeout: float, application_name: str, random: Random, size: int = 8
+    ) -> None:
+        self._reactor = reactor
+        self._dsn = guarded_dsn(conninfo, timeout=timeout, application_name=application_name)
+        self._timeout = timeout
+        self._random = random
+        self._size = size
+        self._links: set[Link] = set()
+        self._idle: list[Link] = []
+        self._unproven: set[Link] = set()
+        self._line: deque[Deferred[Link]] = deque()
+        self._under_way: set[Deferred[Any]] = set()
+        self._all_done: Deferred[None] | None = None
+        self._attempt: Link | None = None
+        self._connecting: Deferred[None] | None = None
+        self._retry: Any = None
+        self._failures = 0
+        self._up_waiters: list[Deferred[None]] = []
+        self.up = False
+        """Whether a connection is open."""
+        self.reason = "not connected yet"
+        """Why it is not up; empty when it is."""
+        self.on_change: Callable[[], None] = lambda: None
+
+    # What callers ask.
+
+    async def run(self, query: str, params: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
+        """One statement as one transaction; its rows, none when it has no result.
+
+        Fails with DatabaseDown, CommitUnknown, or PostgreSQL's own error (psycopg2). A caller that is cancelled while
+        the statement runs does not stop it; one that waits for a connection leaves the line.
+        """
+
+        async def once(link: Link) -> list[dict[str, Any]]:
+            return await link.execute(query, params)
+
+        return await self._with_link(once)
+
+    async def transaction(self, work: Callable[[Run], Awaitable[T]]) -> T:
+        """Several statements as one transaction: `work(run)` with a `run` like the above, committed when it returns.
+
+        Rolled back when `work` raises. It is called again when PostgreSQL rolled it back for a deadlock, so it may
+        have no other effects. Fails as `run`: CommitUnknown only when the COMMIT itself was sent.
+        """
+
+        async def once(link: Link) -> T:
+            await _before_commit(link, "BEGIN")
+            bound = _Bound(link)
+            try:
+                result = await work(bound.run)
+            except BaseException:
+                bound.over = True
+                await self._roll_back(link)
+                raise
+            bound.over = True
+            await link.execute("COMMIT")
+            if link.tag != "COMMIT":
+                raise psycopg2.errors.InFailedSqlTransaction("a statement failed and was ignored: rolled back")
+            return result
+
+        return await self._with_link(once)
+
+    def when_up(self) -> Deferred[None]:
+        """Fires when a connection is open; at once when one is."""
+        if self.up:
+            return succeed(None)
+        waiter: Deferred[None] = Deferred(self._up_waiters.remove)
+        self._up_waiters.append(waiter)
+        return waiter
+
+    async def ready(self) -> None:
+        """Returns when a connection is open."""
+        await self.when_up()
+
+    # The service.
+
+    def startService(self) -> None:
+        super().startService()  # type: ignore[no-untyped-call]
+        self._grow()
+
+    def stopService(self) -> Deferred[None]:
+        """Fires when running statements have ended, or were given STOP_LIMIT, and all connections are closed."""
+        super().stopService()  # type: ignore[no-untyped-call]
+        return Deferred.fromCoroutine(self._stop())
+
+    async def _stop(self) -> None:
+        if self._retry is not None:
+            self._retry.cancel()
+            self._retry = None
+        for waiter in list(self._line):
+            waiter.errback(DatabaseDown(STOPPING))
+        if self._attempt is not None:
+            self._attempt.close()
+        if self._connecting is not None:
+            await self._connecting
+        if self._under_way:
+            self._all_done = Deferred()
+            timer = self._reactor.callLater(STOP_LIMIT, self._all_done.callback, None)
+            await self._all_done
+            if timer.active():
+                timer.cancel()
+        for link in list(self._links):
+            link.close()
+        self._links.clear()
+        self._idle.clear()
+        self._unproven.clear()
+        if self.up:
+            self.up, self.reason = False, STOPPING
+            self._tell()
+
+    # Who gets which connection.
+
+    async def _with_link(self, use: Callable[[Link], Awaitable[T]]) -> T:
+        for tries_left in reversed(range(TRIES)):
+            link = await self._acquire()
+            try:
+                return await self._shielded(link, use)
+            except _ROLLED_BACK:
+                if not tries_left:
+                    raise
+            await deferLater(self._reactor, self._random.uniform(0.01, 0.1))
+        raise AssertionError("not reached")
+
+    def _shielded(self, link: Link, use: Callable[[Link], Awaitable[T]]) -> Deferred[T]:
+        """What `use` returns; it runs to its end, and the link is released then, even if the caller is cancelled."""
+
+        async def whole() -> T:
+            try:
+                return await use(link)
+            finally:
+                self._release(link)
+
+        work = Deferred.fromCoroutine(whole())
+        self._under_way.add(work)
+
+        def over(result: T) -> T:
+            self._under_way.discard(work)
+            if self._all_done is not None and not self._under_way and not self._all_done.called:
+                self._all_done.callback(None)
+            return result
+
+        return shield(work.addBoth(over))
+
+    def _acquire(self) -> Deferred[Link]:
+        """A link of one's own; fails with DatabaseDown after `timeout`."""
+        if not self.running:
+            return fail(DatabaseDown(STOPPING))
+        while self._idle:
+            link = self._idle.pop()
+            if link.fresh():
+                return succeed(link)
+        if len(self._line) >= LONGEST_LINE:
+            return fail(DatabaseDown(f"{LONGEST_LINE} statements wait for a connection already"))
+
+        def too_late(_result: object, _timeout: float) -> None:
+            raise DatabaseDown(self.reason or f"no free connection in {self._timeout:g} s")
+
+        waiter: Deferred[Link] = Deferred()
+        self._line.append(waiter)
+        # However it ends, it no longer stands in the line; `_release` takes it out before it serves it.
+        waiter.addTimeout(self._timeout, self._reactor, onTimeoutCancel=too_late)
+        self._grow()
+
+        def leave(result: Any) -> Any:
+            if waiter in self._line:
+                self._line.remove(waiter)
+            return result
+
+        return waiter.addErrback(leave)
+
+    def _release(self, link: Link) -> None:
+        if not link.alive:
+            self._gone(link, "the connection was dropped")
+            return
+        if link.proven and link in self._unproven:
+            self._unproven.discard(link)
+            self._failures = 0
+        if not self.running:
+            return
+        if self._line:
+            if link.fresh():
+                self._line.popleft().callback(link)
+        else:
+            self._idle.append(link)
+
+    # How many connections there are.
+
+    def _grow(self) -> None:
+        """Open a connection when one is wanted and it is time to try."""
+        wanted = bool(self._line) or not self._links
+        if not (self.running and wanted and len(self._links) < self._size):
+            return
+        if self._connecting is not None or self._retry is not None:
+            return
+        delay = reconnect_delay(self._failures, self._random)
+        if delay:
+            self._retry = self._reactor.callLater(delay, self._start_connecting)
+        else:
+            self._start_connecting()
+
+    def _start_connecting(self) -> None:
+        self._retry = None
+        attempt = self._attempt = Link(self._reactor, self._dsn, timeout=self._timeout, on_lost=self._gone)
+
+        def over(_result: object) -> None:
+            self._attempt = self._connecting = None
+            self._grow()
+
+        connecting = Deferred.fromCoroutine(self._connect(attempt))
+        connecting.addErrback(lambda failure: self.log.failure("while connecting", failure))
+        self._connecting = connecting
+        connecting.addCallback(over)
+
+    async def _connect(self, link: Link) -> None:
+        try:
+            await link.open()
+        except DatabaseDown as error:
+            self._failures += 1
+            if not self._links and self.running:
+                self._note_down(str(error))
+            return
+        if not self.running:
+            link.close()
+            return
+        self._links.add(link)
+        self._unproven.add(link)
+        if not self.up:
+            self.up, self.reason = True, ""
+            self.log.info("the database is connected")
+            self._tell()
+        self._release(link)
+
+    def _gone(self, link: Link, reason: str) -> None:
+        if link not in self._links:
+            return
+        self._links.discard(link)
+        if link in self._idle:
+            self._idle.remove(link)
+        if link in self._unproven:
+            # A server that accepts connections only to drop them: not a reason to try at once again.
+            self._unproven.discard(link)
+            self._failures += 1
+        if link.silent:
+            # It would not answer on the others either.
+            for other in self._idle:
+                other.close()
+                self._links.discard(other)
+                self._unproven.discard(other)
+            self._idle.clear()
+        if self.running:
+            if not self._links:
+                self._note_down(reason)
+            self._grow()
+
+    def _note_down(self, reason: str) -> None:
+        changed, self.up = self.up, False
+        if changed or reason != self.reason:
+            self.log.error("DATABASE CONNECTION ERROR: {reason}", reason=reason)
+        self.reason = reason
+        if changed:
+            self._tell()
+
+    def _tell(self) -> None:
+        if self.up:
+            waiters, self._up_waiters = self._up_waiters, []
+            for waiter in waiters:
+                waiter.callback(None)
+        try:
+            self.on_change()
+        except Exception:
+            self.log.failure("a listener to the database's state failed")
+
+    async def _roll_back(self, link: Link) -> None:
+        if link.busy:
+            link.close()
+        if link.alive:
+            try:
+                await link.execute("ROLLBACK")
+            except Exception as error:
+                self.log.debug("a connection is dropped: {error}", error=error)
+                link.close()
+
+
+class _Bound:
+    """The `run` of one transaction, of no use after it."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+        self.over = False
+
+    async def run(self, query: str, params: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
+        if self.over:
+            raise RuntimeError("the transaction is over")
+        return await shield(Deferred.fromCoroutine(_before_commit(self._link, query, params)))
+
+
+async def _before_commit(link: Link, query: str, params: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
+    try:
+        return await link.execute(query, params)
+    except CommitUnknown as error:
+        # The server rolls back what was never committed.
+        raise DatabaseDown(str(error)) from error
+
+
+def shield(work: Deferred[T]) -> Deferred[T]:
+    """Fires as `work` does, but when it is cancelled, `work` goes on; its failure is then dropped."""
+    outer: Deferred[T] = Deferred()
+
+    def pass_on(result: Any) -> None:
+        if not outer.called:
+            outer.callback(result)
+
+    work.addBoth(pass_on)
+    return outer

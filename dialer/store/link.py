@@ -1,0 +1,183 @@
+"""One connection to PostgreSQL: opened, asked one statement at a time, each bounded."""
+
+from __future__ import annotations
+
+import select
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import psycopg2
+from psycopg2.extensions import TRANSACTION_STATUS_IDLE, make_dsn, parse_dsn
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionDone
+from twisted.python.failure import Failure
+from txpostgres.txpostgres import Connection
+
+from dialer.store.errors import CommitUnknown, DatabaseDown
+
+GRACE = 0.5
+"""Seconds beyond the server's own limit for a statement after which a silent server is given up."""
+
+_LOST = (psycopg2.OperationalError, psycopg2.InterfaceError, ConnectionDone)
+
+# Rolled back by a server that cannot serve now: cancelled by a timeout, a lock not had in time, resources exhausted,
+# a standby. The same may be asked again later.
+_UNABLE = ("57014", "55P03", "53", "25006")
+
+
+def guarded_dsn(conninfo: str, *, timeout: float, application_name: str) -> str:
+    """`conninfo` with what bounds every wait on the server's side and in the kernel, and UTC times."""
+    given = parse_dsn(conninfo)
+    milliseconds = round(timeout * 1000)
+    settings = {
+        "statement_timeout": milliseconds,
+        "lock_timeout": milliseconds * 3 // 4,
+        "idle_in_transaction_session_timeout": milliseconds * 2,
+        "timezone": "UTC",
+    }
+    options = " ".join(f"-c {name}={value}" for name, value in settings.items())
+    keepalives = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
+    ours = {
+        "options": f"{given.get('options', '')} {options}".strip(),
+        "application_name": application_name,
+        "client_encoding": "utf8",
+    }
+    return str(make_dsn(**(keepalives | {"tcp_user_timeout": milliseconds} | given | ours)))
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says, on one line."""
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+class _Socket(Connection):  # type: ignore[misc]
+    """A txpostgres connection whose loss while idle is reported instead of raised into the reactor."""
+
+    def __init__(self, reactor: Any, lost: Callable[[BaseException], None]) -> None:
+        super().__init__(reactor)
+        self._lost = lost
+
+    def doRead(self) -> None:
+        try:
+            super().doRead()
+        except Exception as error:
+            self._lost(error)
+
+    def connectionLost(self, reason: Failure) -> None:
+        super().connectionLost(reason)
+        self._lost(reason.value or ConnectionDone())
+
+
+class Link:
+    """A connection in autocommit mode.
+
+    `on_lost(link, reason)` is called once when an open link is closed by whatever cause but `close()`.
+    """
+
+    def __init__(self, reactor: Any, dsn: str, *, timeout: float, on_lost: Callable[[Link, str], None]) -> None:
+        self._reactor = reactor
+        self._dsn = dsn
+        self._timeout = timeout
+        self._on_lost = on_lost
+        self._socket = _Socket(reactor, self._lost)
+        self._open = False
+        self._given_up: str | None = None
+        self.busy = False
+        self.proven = False
+        """Whether it has served a statement."""
+        self.tag = ""
+        """What the server called the last statement's effect, such as `COMMIT`."""
+
+    @property
+    def silent(self) -> bool:
+        """Whether it was closed because the server did not answer."""
+        return self._given_up is not None
+
+    @property
+    def alive(self) -> bool:
+        """Whether statements can be sent, as far as we know."""
+        return self._open
+
+    async def open(self) -> None:
+        """Connect, in at most `timeout` seconds. Fails with DatabaseDown."""
+        timer = self._reactor.callLater(self._timeout, self.close)
+        try:
+            await self._socket.connect(self._dsn)
+        except Exception as error:
+            self.close()
+            reason = first_line(error) if timer.active() else f"no answer in {self._timeout:g} s"
+            raise DatabaseDown(reason) from error
+        finally:
+            if timer.active():
+                timer.cancel()
+        self._open = True
+
+    def fresh(self) -> bool:
+        """Whether an idle link can be used: reads what has come in, such as the end of the connection."""
+        connection = self._socket.pollable()
+        try:
+            # Twice: the server's goodbye, then the end.
+            for _ in range(2):
+                if self._open and select.select([connection], [], [], 0)[0]:
+                    connection.poll()
+            if self._open and connection.info.transaction_status == TRANSACTION_STATUS_IDLE:
+                return True
+            self._lost(psycopg2.InterfaceError("in an unexpected state"))
+        except (*_LOST, ValueError) as error:
+            self._lost(error)
+        return False
+
+    async def execute(self, query: str, params: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
+        """The rows of one statement, none when it has no result.
+
+        Fails with DatabaseDown (nothing was changed), CommitUnknown (the link was lost after sending; it is closed) or
+        the error of PostgreSQL. To be awaited without being cancelled.
+        """
+        try:
+            cursor = self._socket.cursor()
+        except _LOST as error:
+            self._lost(error)
+            raise DatabaseDown(first_line(error)) from error
+        done: Deferred[Any] = cursor.execute(query, params)
+        if sent := not done.called:
+            timer = self._reactor.callLater(self._timeout + GRACE, self._give_up)
+        self.busy = True
+        try:
+            await done
+            self.tag = cursor.statusmessage or ""
+            names = [column.name for column in cursor.description or ()]
+            rows = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()] if names else []
+            cursor.close()
+        except Exception as error:
+            raise self._meaning(error, sent) from error
+        finally:
+            self.busy = False
+            if sent and timer.active():
+                timer.cancel()
+        self.proven = True
+        return rows
+
+    def close(self) -> None:
+        """Close without a word to `on_lost`; a statement under way fails."""
+        self._open = False
+        if self._socket.pollable() is not None:
+            self._socket.close()
+
+    def _give_up(self) -> None:
+        self._given_up = f"no answer in {self._timeout + GRACE:g} s"
+        self._lost(ConnectionDone(self._given_up))
+
+    def _lost(self, error: BaseException) -> None:
+        if self._open:
+            self.close()
+            self._on_lost(self, first_line(error) if self._given_up is None else self._given_up)
+
+    def _meaning(self, error: Exception, sent: bool) -> Exception:
+        fatal = isinstance(error, psycopg2.Error) and error.diag.severity_nonlocalized in ("FATAL", "PANIC")
+        if fatal or (isinstance(error, _LOST) and (not self._open or self._socket.pollable().closed)):
+            self._lost(error)
+            text = first_line(error) if self._given_up is None else self._given_up
+            return CommitUnknown(text) if sent else DatabaseDown(text)
+        if isinstance(error, psycopg2.Error) and (error.pgcode or "").startswith(_UNABLE):
+            return DatabaseDown(first_line(error))
+        return error
