@@ -1,0 +1,76 @@
+"""What the tests share: a real PostgreSQL, a database for each test, and a watch on what a test leaves behind."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from random import Random
+from typing import Any
+
+import psycopg2
+import pytest
+import pytest_twisted
+from psycopg2.extensions import make_dsn
+from twisted.internet.defer import Deferred
+
+from dialer.postgres import EmbeddedPostgres
+from dialer.store.database import Database
+from dialer.store.migrate import migrate
+
+FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "shared_buffers": "32MB"}
+TEMPLATE = "template_of_tests"
+_numbers = itertools.count(1)
+
+
+def wait_for(reactor: Any, work: Callable[[], Any]) -> Any:
+    """The result of an async function, from a fixture of any scope, which pytest-twisted does not do."""
+    done: Deferred[Any] = Deferred()
+    reactor.callLater(0, lambda: Deferred.fromCoroutine(work()).chainDeferred(done))
+    return pytest_twisted.blockon(done)
+
+
+@pytest.fixture(scope="session")
+def reactor() -> Any:
+    """The reactor that the tests run in."""
+    from twisted.internet import reactor  # noqa: PLC0415
+
+    return reactor
+
+
+@pytest.fixture(scope="session")
+def postgres(reactor: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The conninfo of a PostgreSQL for the whole session, with a migrated template database."""
+    server = EmbeddedPostgres(reactor, tmp_path_factory.mktemp("pg"), options=FAST)
+    conninfo = wait_for(reactor, server.start)
+    try:
+        _administer(conninfo, f"CREATE DATABASE {TEMPLATE}")
+        wait_for(reactor, lambda: migrate(reactor, make_dsn(conninfo, dbname=TEMPLATE)))
+        yield conninfo
+    finally:
+        wait_for(reactor, server.stop)
+
+
+def _administer(conninfo: str, statement: str) -> None:
+    with closing(psycopg2.connect(conninfo)) as connection:
+        connection.autocommit = True
+        connection.cursor().execute(statement)
+
+
+@pytest.fixture
+def conninfo(postgres: str) -> Iterator[str]:
+    """The conninfo of a fresh database with the whole schema."""
+    name = f"test_{next(_numbers)}"
+    _administer(postgres, f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}")
+    yield make_dsn(postgres, dbname=name)
+    _administer(postgres, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest_twisted.async_yield_fixture
+async def database(reactor: Any, conninfo: str) -> Any:
+    """A started Database on a fresh database."""
+    service = Database(reactor, conninfo, timeout=5, application_name="test", random=Random(1))
+    service.startService()
+    await service.ready()
+    yield service
+    await service.stopService()
