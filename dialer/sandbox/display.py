@@ -15,6 +15,8 @@ from dialer.sandbox.progress import Campaign, Progress
 
 PLAIN_INTERVAL = 5.0
 """Seconds between two blocks, at least."""
+_BAR = 14
+"""Columns of a progress bar."""
 
 
 class Display(Protocol):
@@ -136,13 +138,10 @@ def _results(campaign: Campaign) -> list[tuple[str, int]]:
     return sorted(campaign.results.items(), key=lambda item: (-item[1], item[0])) or [("none", 0)]
 
 
-def _waiting(campaign: Campaign) -> str:
-    return f"{campaign.waiting}" + (f" (and {campaign.stopped} stopped)" if campaign.stopped else "")
-
-
 def _line(campaign: Campaign) -> str:
+    stopped = f"{campaign.stopped} stopped, " if campaign.stopped else ""
     return (
-        f"{campaign.campaign_id}: {_waiting(campaign)} waiting, {campaign.active} active, "
+        f"{campaign.campaign_id}: {campaign.waiting} waiting, {stopped}{campaign.active} active, "
         f"{campaign.ended} ended, {campaign.failed} failed"
     )
 
@@ -150,15 +149,18 @@ def _line(campaign: Campaign) -> str:
 def _drawn(progress: Progress) -> RenderableType:
     parts: list[RenderableType] = []
     if progress.campaigns:
+        # Fits 80 columns with the longest campaign id of the samples; stopped ones are rare and take room only then.
+        columns = ["waiting", "active", "ended", "failed"]
+        if any(campaign.stopped for campaign in progress.campaigns):
+            columns.insert(1, "stopped")
         table = Table(box=None, pad_edge=False)
         table.add_column("campaign", no_wrap=True)
-        table.add_column("", width=20)
-        for name in ("waiting", "active", "ended", "failed"):
-            table.add_column(name, justify="right", no_wrap=True)
+        table.add_column("", width=_BAR)
+        for name in columns:
+            table.add_column(name, justify="right", no_wrap=True, min_width=len(name))
         for campaign in progress.campaigns:
-            bar = ProgressBar(total=max(1, campaign.done + campaign.open), completed=campaign.done, width=20)
-            counts = (_waiting(campaign), str(campaign.active), str(campaign.ended), str(campaign.failed))
-            table.add_row(Text(campaign.campaign_id), bar, *counts)
+            bar = ProgressBar(total=max(1, campaign.done + campaign.open), completed=campaign.done, width=_BAR)
+            table.add_row(Text(campaign.campaign_id), bar, *(str(getattr(campaign, name)) for name in columns))
         parts += [table, Text(rate_line(progress))]
     if progress.trouble is not None:
         parts.append(Text(progress.trouble, style="yellow"))

@@ -6,6 +6,7 @@ from io import StringIO
 
 import pytest
 from hamcrest import assert_that, close_to, contains_exactly, contains_string, equal_to, has_properties
+from rich.console import Console
 from twisted.internet.task import Clock
 
 from dialer.sandbox.display import PlainDisplay, TerminalDisplay, display_for
@@ -118,6 +119,17 @@ def test_a_terminal_is_redrawn_in_place_and_gets_its_cursor_back() -> None:
     assert_that(text, contains_string("dialer not reachable: [refused]"))
     assert_that(text, contains_string("a [line] that stays"))
     assert text.rindex("\x1b[?25h") > text.rindex("\x1b[?25l")
+
+
+def test_stopped_contacts_are_shown_where_there_are_some() -> None:
+    shown = Progress((Campaign("appointment-reminder", 20, 3, 1, 10, 0),), 1.0, 10.0, 1, 4)
+    plain, terminal = StringIO(), Terminal()
+    for display in (PlainDisplay(plain, Clock().seconds), TerminalDisplay(Console(file=terminal, width=80))):
+        display.show(shown)
+        display.finish()
+    assert_that(plain.getvalue(), contains_string("20 waiting, 3 stopped, 1 active"))
+    for word in ("appointment-reminder", "stopped", "failed"):
+        assert_that(terminal.getvalue(), contains_string(word))
 
 
 def test_a_terminal_that_cannot_move_its_cursor_gets_plain_output(monkeypatch: pytest.MonkeyPatch) -> None:

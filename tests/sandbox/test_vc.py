@@ -409,3 +409,14 @@ async def test_run_alone_it_says_where_it_listens_and_ends_cleanly() -> None:
     process.signalProcess("TERM")
     await command.ended.addTimeout(10, reactor)
     assert_that(command.seen.splitlines(), has_length(1))
+
+
+@pytest_twisted.ensureDeferred
+async def test_run_alone_with_a_wrong_option_it_says_so_in_one_line() -> None:
+    command = Command()
+    reactor.spawnProcess(
+        command, sys.executable, [sys.executable, "-m", "dialer.sandbox.vc", "--agents", "-1"], env=None
+    )
+    assert_that(await command.ended.addTimeout(30, reactor), equal_to(1))
+    assert_that(command.seen.splitlines(), has_length(1))
+    assert_that(command.seen, contains_string("agents must be an integer"))

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from twisted.internet.defer import Deferred
+from twisted.internet.error import CannotListenError
 from twisted.internet.task import react
 from twisted.logger import (
     FilteringLogObserver,
@@ -35,17 +36,21 @@ def options(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 async def run(reactor: Any, given: argparse.Namespace) -> None:
-    """Serve until the reactor shuts down."""
-    connector = VoiceConnector(
-        reactor,
-        dialer_url=given.dialer,
-        agents=given.agents,
-        reply_delay=given.reply_delay,
-        seed=given.seed,
-        queues=tuple(queue for queue in given.queues.split(",") if queue),
-        hold_time=given.hold_time,
-    )
-    connector.listen(given.host, given.port)
+    """Serve until the reactor shuts down. Raises SystemExit with one line when it cannot."""
+    try:
+        connector = VoiceConnector(
+            reactor,
+            dialer_url=given.dialer,
+            agents=given.agents,
+            reply_delay=given.reply_delay,
+            seed=given.seed,
+            queues=tuple(queue for queue in given.queues.split(",") if queue),
+            hold_time=given.hold_time,
+        )
+        connector.listen(given.host, given.port)
+    except (ValueError, CannotListenError) as error:
+        print(f"voice connector sandbox: {error}", file=sys.stderr)
+        raise SystemExit(1) from None
     reactor.addSystemEventTrigger("before", "shutdown", lambda: Deferred.fromCoroutine(connector.stop()))
     await Deferred()
 
