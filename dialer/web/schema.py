@@ -1,0 +1,306 @@
+"""What may be posted, checked in one place, and how a contact is shown.
+
+The models are the rules of the HTTP interface: its OpenAPI document is made from them. Text is strict: a number is no
+customer number. Three things happen before a rule is asked:
+
+- A null field is absent, and so is one that is unknown or the dialer's own (`status`, `callResult`, `receivedTime`,
+  `dialTime`).
+- An empty string is absent where a text is optional: real VCs send `""` for what they do not know. It is no time,
+  and no value of a required field.
+- The seed's snake_case names stand for the camelCase ones. Both with different values are refused.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from enum import StrEnum
+from functools import cache
+from typing import Annotated, Any, ClassVar, Self
+
+import orjson
+from attrs import fields_dict
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    WithJsonSchema,
+    model_validator,
+)
+from pydantic.alias_generators import to_camel
+from pydantic_core import PydanticCustomError
+
+from dialer import rules
+from dialer.contact import AgentReply, CampaignType, Contact, DialingMode, NewContact, RoutingMode
+from dialer.errors import DialerError
+from dialer.web import metadata
+
+MAX_CONTACTS = 10_000
+"""Contacts in one list."""
+
+STEP = 100
+"""Contacts checked in one step: 2 to 4 ms, during which nothing else is served."""
+
+STEP_TEXT = 500_000
+"""Characters of metadata in one step, since there they may outweigh all else."""
+
+
+class Invalid(DialerError):
+    """What was posted is not valid."""
+
+    def __init__(self, message: str, field: str | None = None, index: int | None = None) -> None:
+        """`field` is the public name of what is wrong; `index` counts the entries of a list from 0."""
+        super().__init__(message)
+        self.field = field
+        self.index = index
+
+
+def _text(rule: rules.Rule) -> Any:
+    """A strict text by `rule`; what the pattern cannot say is left to `_also`."""
+    return Field(strict=True, pattern=rule.pattern, max_length=rule.max_length, description=rule.allowed)
+
+
+def _also(rule: rules.Rule) -> AfterValidator:
+    def check(text: str) -> str:
+        if not rule.accepts(text):
+            raise PydanticCustomError("rule", "not accepted")
+        return text
+
+    return AfterValidator(check)
+
+
+_ISO_8601 = re.compile(
+    r"(?:[0-9]{4}-[0-9]{2}-[0-9]{2}|[0-9]{8}|[0-9]{4}-W[0-9]{2}-[1-7]|[0-9]{4}W[0-9]{2}[1-7])"
+    r"T[0-9]{2}(?::[0-9]{2}(?::[0-9]{2}(?:[.,][0-9]{1,9})?)?|[0-9]{2}(?:[0-9]{2}(?:[.,][0-9]{1,9})?)?)"
+    r"(?:Z|[+-][0-9]{2}(?::?[0-9]{2})?)"
+)
+
+
+def _time(value: object) -> datetime:
+    """Read ISO 8601 with date, time and zone into UTC, to the microsecond. pydantic itself would take numbers too."""
+    if not isinstance(value, str) or not _ISO_8601.fullmatch(value):
+        raise ValueError
+    try:
+        return datetime.fromisoformat(value).astimezone(UTC)
+    except OverflowError:  # the year 0 or 10000 in UTC
+        raise ValueError from None
+
+
+def _metadata(value: object) -> str:
+    try:
+        return metadata.to_text(value)
+    except metadata.Unfit as error:
+        raise _refused("schedulingMetadata", f"schedulingMetadata {error}") from None
+
+
+def _refused(field: str, message: str) -> PydanticCustomError:
+    return PydanticCustomError("refused", "{message}", {"field": field, "message": message})
+
+
+Time = Annotated[datetime, BeforeValidator(_time)]
+Metadata = Annotated[str, BeforeValidator(_metadata), WithJsonSchema({"type": "object"})]
+
+_WHEN = Field(description="a date and time in ISO 8601 with zone, such as 2026-11-23T08:00:00Z, of the years 1 to 9999")
+
+
+class Posted(BaseModel):
+    """What the two kinds of bodies have in common: names in two spellings, and what counts as absent."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True, alias_generator=to_camel, hide_input_in_errors=True)
+
+    blank: ClassVar[frozenset[str]] = frozenset()
+    """Fields in which an empty string is absent."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _spell(cls, posted: Any) -> dict[str, Any]:
+        given: dict[str, Any] = {}
+        for snake, camel, blank in _spellings(cls):
+            value = posted.get(camel)
+            if value is None or (blank and value == ""):
+                value = None
+            if snake != camel and (other := posted.get(snake)) is not None and not (blank and other == ""):
+                if value is not None and _differ(value, other):
+                    raise _refused(camel, f"{camel} and {snake} are the same field, but have different values")
+                value = other
+            if value is not None:
+                given[camel] = value
+        return given
+
+
+@cache
+def _spellings(model: type[Posted]) -> tuple[tuple[str, str, bool], ...]:
+    return tuple((name, to_camel(name), name in model.blank) for name in model.model_fields)
+
+
+def _differ(one: object, other: object) -> bool:
+    try:
+        return one != other
+    except RecursionError:  # nobody can tell; and nobody nests values so deeply in good faith
+        return True
+
+
+class ContactIn(Posted):
+    """A contact as the campaign manager posts it."""
+
+    blank = frozenset(
+        {
+            "campaign_contact_id",
+            "ivr",
+            "dialing_mode",
+            "routing_mode",
+            "resource_id",
+            "queue_name",
+            "tenant_id",
+        }
+    )
+
+    id: Annotated[str, _text(rules.ID)]
+    customer_number: Annotated[str, _text(rules.CUSTOMER_NUMBER)]
+    campaign_type: Annotated[CampaignType, Field(description="IVR or AGENT")]
+    gateway_id: Annotated[str, _text(rules.GATEWAY_ID)]
+    campaign_id: Annotated[str, _text(rules.NAME)]
+    campaign_contact_id: Annotated[str | None, _text(rules.PRINTABLE)] = None
+    start_time: Annotated[Time | None, _WHEN] = None
+    end_time: Annotated[Time | None, _WHEN] = None
+    priority: Annotated[int | None, Field(strict=True, ge=1, le=10, description="an integer from 1 to 10")] = None
+    ivr: Annotated[str | None, _text(rules.EXTENSION)] = None
+    dialing_mode: Annotated[DialingMode | None, Field(description="PREDICTIVE, PREVIEW or PROGRESSIVE")] = None
+    routing_mode: Annotated[RoutingMode | None, Field(description="AGENT or QUEUE")] = None
+    resource_id: Annotated[str | None, _text(rules.RESOURCE_ID), _also(rules.RESOURCE_ID)] = None
+    queue_name: Annotated[str | None, _text(rules.QUEUE), _also(rules.QUEUE)] = None
+    tenant_id: Annotated[str | None, _text(rules.NAME)] = None
+    scheduling_metadata: Annotated[Metadata | None, Field(description="an object, kept")] = None
+
+    @model_validator(mode="after")
+    def _check_together(self) -> Self:
+        if self.start_time is not None and self.end_time is not None and self.start_time > self.end_time:
+            raise _refused("endTime", "endTime must not be before startTime")
+        if self.campaign_type is CampaignType.AGENT:
+            self._check_agent()
+        return self
+
+    def _check_agent(self) -> None:
+        if self.dialing_mode is None:
+            raise _refused("dialingMode", "dialingMode is required when campaignType is AGENT")
+        if self.routing_mode is None:
+            raise _refused("routingMode", "routingMode is required when campaignType is AGENT")
+        if self.resource_id is None and self.routing_mode is RoutingMode.AGENT:
+            raise _refused("resourceId", "resourceId is required when routingMode is AGENT")
+        if self.resource_id is None and self.queue_name is None:
+            raise _refused("resourceId", "resourceId is required when routingMode is QUEUE without a queueName")
+
+
+class AgentReplyIn(Posted):
+    """What the VC answers to an agent request; `agent` empty, null or absent says that none is available."""
+
+    blank = frozenset({"agent", "queue"})
+
+    uuid: Annotated[str, _text(rules.ID)]
+    agent: Annotated[str, _text(rules.EXTENSION)] = ""
+    queue: Annotated[str | None, _text(rules.QUEUE), _also(rules.QUEUE)] = None
+
+
+def parse_json(body: bytes) -> object:
+    """Read a body. Raises Invalid with the place of what is no JSON; NaN is none, nor is a lone surrogate."""
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        reason = str(error)
+    raise Invalid(f"the body is not JSON in UTF-8: {reason}")
+
+
+def parse_contact(data: object) -> NewContact:
+    """Check one contact. Raises Invalid."""
+    if not isinstance(data, dict):
+        raise Invalid("the body must be an object: one contact")
+    return _contact(data, None)
+
+
+def parse_contacts(data: object) -> list[NewContact]:
+    """Check a list of contacts at one go. Raises Invalid, with the index of the first wrong one."""
+    return [contact for step in parse_contacts_steps(data) for contact in step]
+
+
+def parse_contacts_steps(data: object) -> Iterator[list[NewContact]]:
+    """Check a list of contacts in steps that are short enough to serve others in between.
+
+    An empty list is valid. The same contact twice is too, and yielded twice; the same id with other content is not.
+    Raises Invalid, with the index of the first wrong contact.
+    """
+    if not isinstance(data, list):
+        raise Invalid("the body must be a list of contacts")
+    if len(data) > MAX_CONTACTS:
+        raise Invalid(f"the list must not have more than {MAX_CONTACTS} contacts; this one has {len(data)}")
+    seen: dict[str, tuple[int, NewContact]] = {}
+    step: list[NewContact] = []
+    size = 0
+    for index, entry in enumerate(data):
+        if not isinstance(entry, dict):
+            raise Invalid("each entry of the list must be an object: one contact", index=index)
+        contact = _contact(entry, index)
+        first, same = seen.setdefault(contact.id, (index, contact))
+        if same != contact:
+            raise Invalid(f"id is also that of entry {first}, which has other content", "id", index)
+        step.append(contact)
+        size += len(contact.scheduling_metadata or "")
+        if len(step) >= STEP or size >= STEP_TEXT:
+            yield step
+            step, size = [], 0
+    if step:
+        yield step
+
+
+def parse_reply(data: object) -> AgentReply:
+    """Check the VC's reply to an agent request. Raises Invalid."""
+    if not isinstance(data, dict):
+        raise Invalid("the body must be an object: the reply to an agent request")
+    try:
+        reply = _REPLY.validate_python(data)
+    except ValidationError as error:
+        raise _invalid(AgentReplyIn, error, None) from None
+    return AgentReply(contact_id=reply.uuid, agent=reply.agent, queue=reply.queue)
+
+
+_CONTACT = TypeAdapter(ContactIn)
+_REPLY = TypeAdapter(AgentReplyIn)
+
+
+def _contact(data: dict[Any, Any], index: int | None) -> NewContact:
+    try:
+        return NewContact(**vars(_CONTACT.validate_python(data)))
+    except ValidationError as error:
+        raise _invalid(ContactIn, error, index) from None
+
+
+def _invalid(model: type[Posted], error: ValidationError, index: int | None) -> Invalid:
+    first = error.errors(include_url=False, include_input=False)[0]
+    if first["type"] == "refused":
+        return Invalid(first["ctx"]["message"], first["ctx"]["field"], index)
+    field = str(first["loc"][0])
+    if first["type"] == "missing":
+        return Invalid(f"{field} is required", field, index)
+    allowed = next(info.description for info in model.model_fields.values() if info.alias == field)
+    return Invalid(f"{field} must be {allowed}", field, index)
+
+
+_SHOWN = (*fields_dict(NewContact), "status", "call_result", "received_time", "dial_time")
+
+
+def render_contact(contact: Contact) -> dict[str, object]:
+    """Return a contact as GET shows it: every field of the interface, null where it has no value, times in UTC."""
+    shown = {to_camel(name): _rendered(getattr(contact, name)) for name in _SHOWN}
+    if contact.scheduling_metadata is not None:
+        shown["schedulingMetadata"] = metadata.from_text(contact.scheduling_metadata)
+    return shown
+
+
+def _rendered(value: object) -> object:
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    return str(value) if isinstance(value, StrEnum) else value
