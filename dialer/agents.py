@@ -12,7 +12,7 @@ from dialer.calls import Calls, Placed
 from dialer.connector import AgentRequest, AgentRequestKind, Connector
 from dialer.contact import AgentReply, Contact, Status
 from dialer.errors import DialerError
-from dialer.esl.switch import ReplyLost
+from dialer.esl.errors import ReplyLost
 from dialer.settlement import Settlement
 from dialer.store.contacts import Change, ContactStore
 from dialer.store.database import DatabaseDown

@@ -17,9 +17,9 @@ from twisted.logger import Logger
 
 from dialer.contact import AgentReply, Contact, Status
 from dialer.ends import SeenEnds
+from dialer.esl.errors import CommandRefused, ReplyLost, SwitchDown
 from dialer.esl.fleet import Fleet, Route, RouteKind
-from dialer.esl.protocol import CommandRefused
-from dialer.esl.switch import ReplyLost, Switch, SwitchDown
+from dialer.esl.switch import Switch
 from dialer.esl.wire import Event
 from dialer.limits import SwitchLimits
 from dialer.originate import CannotBeCarried

@@ -61,6 +61,7 @@ class Cycle(Service):
         self._policy = policy
         self._due = _Due()
         self._burned = 0
+        self._attempted = False
         self._running: Deferred[None] | None = None
         self._loop = LoopingCall(self._timed)
         self._loop.clock = clock
@@ -68,7 +69,12 @@ class Cycle(Service):
     def startService(self) -> None:
         """Begin with a timed cycle."""
         super().startService()
+        self._fleet.first_attempts().addCallback(lambda _: self._first_attempts_ended())
         self._loop.start(self._interval)
+
+    def _first_attempts_ended(self) -> None:
+        self._attempted = True
+        self.wake()
 
     async def stopService(self) -> None:  # type: ignore[override]
         """Dial no new call; fires when the contact whose turn it was has been dealt with."""
@@ -146,11 +152,12 @@ class Cycle(Service):
 
     def _dialable(self) -> list[CampaignType]:
         """Which kinds of contact may be taken now."""
-        if not self._lease.held or not self._fleet.attempted:
+        if not self._lease.held or not self._attempted:
             return []
         if self._fleet.reachable:
             return [CampaignType.IVR, CampaignType.AGENT]
-        if self._fleet.settling or self._policy is DownPolicy.HOLD:
+        # One that is connected is being compared with its live calls, or does not know our commands: it is not down.
+        if self._policy is DownPolicy.HOLD or any(switch.connected for switch in self._fleet.switches):
             return []
         return [CampaignType.IVR]
 

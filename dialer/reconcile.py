@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -11,9 +13,9 @@ from twisted.logger import Logger
 from dialer.agents import Agents
 from dialer.calls import Call, Calls
 from dialer.contact import Status
+from dialer.esl.errors import CommandRefused, SwitchDown
 from dialer.esl.fleet import Fleet
-from dialer.esl.protocol import CommandRefused
-from dialer.esl.switch import Switch, SwitchDown
+from dialer.esl.switch import Switch
 from dialer.store.contacts import ContactStore
 from dialer.store.database import DatabaseError
 
@@ -109,7 +111,7 @@ class Reconcile(Service):
         unnamed = [call for call in self._calls if call.switch is None]
         if not unnamed or not self._fleet.connected_all:
             return
-        switches = list(self._fleet)
+        switches = self._fleet.switches
         live = frozenset[str]().union(*[await switch.live_calls() for switch in switches])
         suspects = False
         for call in unnamed:
@@ -117,7 +119,7 @@ class Reconcile(Service):
         if suspects:
             self._look_again()
 
-    async def _judge(self, call: Call, present: bool, switches: list[Switch]) -> bool:
+    async def _judge(self, call: Call, present: bool, switches: Sequence[Switch]) -> bool:
         """Whether the call is missing but not given up yet."""
         now = self._clock.seconds()
         if present:
@@ -166,7 +168,7 @@ class Reconcile(Service):
             await self._agents.give_up(self._agent_reply_timeout)
         except DatabaseError as error:
             self.log.debug("Nothing taken over: {error}", error=error)
-        for switch in self._fleet:
+        for switch in self._fleet.switches:
             if switch.connected:
                 try:
                     await self.compare(switch)

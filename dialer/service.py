@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from twisted.application.service import Service
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, gatherResults, maybeDeferred
 from twisted.internet.interfaces import IListeningPort
 from twisted.logger import Logger
 
@@ -118,7 +118,7 @@ class Dialer(Service):
         if self._starting is not None:
             self._starting.cancel()
         if self.port is not None:
-            await stop.step("HTTP interface", lambda: self.port.stopListening())
+            await stop.step("HTTP interface", self.port.stopListening)
         if self._parts is not None:
             await self._parts.end(stop)
         await self._surroundings.stop()
@@ -235,9 +235,8 @@ class Parts:
     def begin(self) -> None:
         """Start what dials, once the database is there and what this dialer held is known."""
         self.connector.start()
-        for service in (self.settlement, self.outbox, self.fleet, self.reconcile, self.cycle):
+        for service in (self.settlement, self.outbox, *self.fleet.switches, self.reconcile, self.cycle):
             service.startService()
-        self.fleet.first_attempts().addCallback(lambda _: self.cycle.wake())
 
     async def end(self, stop: Shutdown) -> None:
         """Stop in the order in which work flows, so that nothing is handed to a part that is gone."""
@@ -247,13 +246,16 @@ class Parts:
         await stop.step("agent requests and replies", self.agents.drain)
         await stop.step("commands under way", self.calls.drain)
         await stop.step("reconciling", self.reconcile.stopService)
-        await stop.step("EFSwitch connections", self.fleet.stopService)
+        await stop.step("EFSwitch connections", self._leave_switches)
         await stop.step("results", self.settlement.stopService)
         await stop.step("notifications", self.outbox.stopService)
         await stop.step("voice connector", self.connector.close)
         await stop.step("lease", self.lease.release)
         await stop.step("lease connection", self.lease_database.stopService)
         await stop.step("database", self.database.stopService)
+
+    async def _leave_switches(self) -> None:
+        await gatherResults([maybeDeferred(switch.stopService) for switch in self.fleet.switches])
 
     def _wake(self) -> None:
         self.cycle.wake()

@@ -51,11 +51,11 @@ class StatusReport:
             "freeSlots": None if own is None else max(0, self._capacity - own),
             "callsPerSecond": self._speed,
             "database": _up(own is not None),
-            "efswitch": _up(any(switch.connected for switch in self._fleet)),
+            "efswitch": _up(any(switch.connected for switch in self._fleet.switches)),
             "voiceConnector": _up(self._connector.up),
             "totalActiveCalls": total,
             "switches": [
-                {"name": switch.name, "ready": switch.ready, "reason": switch.reason} for switch in self._fleet
+                {"name": switch.name, "ready": switch.ready, "reason": switch.reason} for switch in self._fleet.switches
             ],
         }
 
@@ -69,7 +69,7 @@ class StatusReport:
         elif not self._lease.held:
             reasons.append("this dialer has no lease on its name just now")
         if not self._fleet.reachable:
-            reasons += [f"EFSwitch {switch.name}: {switch.reason or 'not ready'}" for switch in self._fleet]
+            reasons += [f"EFSwitch {switch.name}: {switch.reason or 'not ready'}" for switch in self._fleet.switches]
         return reasons
 
 

@@ -1,0 +1,218 @@
+"""A whole dialer in the test's own process, with the real things around it: PostgreSQL, the simulator, the sandbox."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+from uuid import uuid4
+
+import treq
+from attrs import define
+from twisted.internet import reactor
+from twisted.internet.task import deferLater
+from twisted.web.client import Agent, HTTPConnectionPool
+
+from dialer.sandbox.efswitch import EFSwitch, Rule, Rules
+from dialer.sandbox.vc import VoiceConnector
+from dialer.service import Dialer
+from dialer.settings import load
+
+QUICK = {
+    "CALLS_PER_SECOND": "200",
+    "MAX_CONCURRENT_CALLS": "20",
+    "CONTACT_RETRIEVAL_DELAY": "0.3",
+    "RECONCILE_INTERVAL": "0.5",
+    "ESL_CONNECT_DELAY": "0.3",
+    "LEASE_TIME": "3",
+    "HTTP_INTERFACE": "127.0.0.1",
+    "HTTP_PORT": "0",
+}
+"""Settings under which nothing that a test waits for takes long."""
+
+PATIENCE = 20.0
+"""Seconds after which a condition that did not come true fails the test."""
+
+
+@define
+class Reply:
+    """An HTTP answer."""
+
+    status: int
+    body: Any
+    headers: Any
+
+
+def ivr(**fields: Any) -> dict[str, Any]:
+    """An IVR contact as it is posted."""
+    contact = {
+        "id": str(uuid4()),
+        "customerNumber": "+447700900123",
+        "campaignType": "IVR",
+        "gatewayId": "gw-1",
+        "campaignId": "campaign-1",
+    }
+    return contact | fields
+
+
+def agent(**fields: Any) -> dict[str, Any]:
+    """An AGENT contact as it is posted."""
+    modes = {"campaignType": "AGENT", "dialingMode": "PROGRESSIVE", "routingMode": "QUEUE", "queueName": "Sales"}
+    return ivr(**(modes | fields))
+
+
+class World:
+    """Parts are attributes; those that a test does not want are never started.
+
+    `rules` say what becomes of calls. The dialer is started by `start`, so that a test can prepare the rest first.
+    """
+
+    def __init__(self, conninfo: str, **environment: str) -> None:
+        self._conninfo = conninfo
+        self._environment = environment
+        self._pool = HTTPConnectionPool(reactor, persistent=False)
+        self._client = treq.client.HTTPClient(Agent(reactor, pool=self._pool))
+        self._dialers: list[Dialer] = []
+        self.switch = EFSwitch(
+            reactor,
+            rules=Rules([Rule(ring=0.01, talk=0.05, agent_ring=0.01)]),
+            sessions_per_second=1000,
+        )
+        self.switch_port: Any = None
+        self.vc = VoiceConnector(reactor, dialer_url=None, reply_delay=0.01)
+
+    @property
+    def dialer(self) -> Dialer:
+        """The dialer started last."""
+        return self._dialers[-1]
+
+    @property
+    def url(self) -> str:
+        """Where the dialer serves HTTP."""
+        return f"http://127.0.0.1:{self.dialer.port.getHost().port}"
+
+    async def open(self) -> None:
+        """Start the switch and the VC."""
+        self.switch_port = await self.switch.listen(reactor)
+        self.vc.listen()
+
+    async def start(self, **environment: str) -> Dialer:
+        """Start a dialer and wait until it may dial, or for whatever it waits for."""
+        settings = load(
+            QUICK
+            | {
+                "DB_URL": self._conninfo,
+                "ESL_IP": f"127.0.0.1:{self.switch_port.getHost().port}",
+                "VOICE_CONNECTOR": self.vc.url,
+                "DIALER_ID": "dialer-1",
+            }
+            | self._environment
+            | environment
+        )
+        dialer = Dialer(reactor, settings)
+        self._dialers.append(dialer)
+        dialer.startService()
+        await dialer.started
+        self.vc.dialer_url = self.url
+        return dialer
+
+    async def stop_dialer(self, dialer: Dialer | None = None) -> None:
+        """Stop a dialer in order, as SIGTERM does."""
+        dialer = dialer or self.dialer
+        self._dialers.remove(dialer)
+        await dialer.stopService()
+
+    async def close(self) -> None:
+        """Stop everything."""
+        for dialer in list(self._dialers):
+            await self.stop_dialer(dialer)
+        await self.vc.stop()
+        await self.switch.stop()
+        await self._pool.closeCachedConnections()
+
+    # -- HTTP ------------------------------------------------------------------------------------------------------
+
+    async def request(self, method: str, path: str, **keywords: Any) -> Reply:
+        """One request to the dialer."""
+        response = await self._client.request(method, self.url + path, timeout=PATIENCE, **keywords)
+        text = await response.text("utf-8")
+        try:
+            body = treq.content.json.loads(text)
+        except ValueError:
+            body = text
+        return Reply(response.code, body, response.headers)
+
+    async def get(self, path: str) -> Reply:
+        """GET."""
+        return await self.request("GET", path)
+
+    async def post(self, path: str, body: Any = None) -> Reply:
+        """POST, with JSON if there is a body."""
+        return await (self.request("POST", path) if body is None else self.request("POST", path, json=body))
+
+    async def load(self, *contacts: dict[str, Any]) -> None:
+        """Post contacts; each must be new."""
+        reply = await self.post("/contacts", list(contacts))
+        assert (reply.status, reply.body) == (200, {"accepted": len(contacts), "duplicates": 0}), reply
+
+    async def contact(self, contact: dict[str, Any] | str) -> dict[str, Any]:
+        """A contact as the dialer tells it."""
+        contact_id = contact if isinstance(contact, str) else contact["id"]
+        reply = await self.get(f"/contact/{contact_id}")
+        assert reply.status == 200, reply
+        return reply.body
+
+    # -- waiting ---------------------------------------------------------------------------------------------------
+
+    async def until(self, condition: Callable[[], Any], what: str = "condition") -> Any:
+        """Wait until `condition` gives something true, which is returned; it may be asynchronous."""
+        deadline = reactor.seconds() + PATIENCE
+        while True:
+            found = condition()
+            if hasattr(found, "__await__"):
+                found = await found
+            if found:
+                return found
+            assert reactor.seconds() < deadline, f"{what} did not come true"
+            await deferLater(reactor, 0.02)
+
+    async def until_status(self, contact: dict[str, Any], *statuses: str) -> dict[str, Any]:
+        """Wait until a contact has one of these states; the contact."""
+        latest: dict[str, Any] = {}
+
+        async def there() -> dict[str, Any] | None:
+            latest.update(await self.contact(contact))
+            return latest if latest["status"] in statuses else None
+
+        try:
+            return await self.until(there, f"status {statuses}")
+        except AssertionError as error:
+            raise AssertionError(f"{error}; it is {latest}") from None
+
+    async def until_told(self, contact: dict[str, Any]) -> dict[str, Any]:
+        """Wait for the VC's delivery notification of a contact; its body."""
+        record = await self.vc.when(
+            lambda record: record.path == "/send-delivery-notification" and record.body.get("id") == contact["id"]
+        )
+        return record.body
+
+    # -- what the others saw ---------------------------------------------------------------------------------------
+
+    def attempts(self, contact: dict[str, Any]) -> list[Any]:
+        """The simulator's records of originates for a contact."""
+        return [attempt for attempt in self.switch.records.since() if attempt.uuid == contact["id"]]
+
+    def end_chats(self, contact: dict[str, Any]) -> list[dict[str, Any]]:
+        """The bodies of the END_CHATs that the VC got for a contact's customer."""
+        return [
+            record.body
+            for record in self.vc.records(lambda record: record.path == "/end-chat")
+            if record.body.get("customerId") == contact["customerNumber"]
+        ]
+
+    def notifications(self, contact: dict[str, Any]) -> list[dict[str, Any]]:
+        """The bodies of the delivery notifications that the VC got for a contact."""
+        return [
+            record.body
+            for record in self.vc.records(lambda record: record.path == "/send-delivery-notification")
+            if record.body.get("id") == contact["id"]
+        ]
