@@ -1,0 +1,241 @@
+"""Delivery of the outbox to the voice connector: until accepted, in order for each contact.
+
+*In*: a wake-up after each commit that wrote messages. *Out*: messages through the connector, results to the store.
+One round at a time writes what is known and claims what is due; the deliveries in between run beside it, so what
+finishes during a round is written with the next one, many with one statement under load and at once in quiet times.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from math import inf
+from typing import TypeVar
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+from dialer.bell import Bell
+from dialer.connector import Connector, Delivery, DeliveryKind
+from dialer.message import OutboxMessage
+from dialer.pacing import backoff
+from dialer.store.database import DatabaseError
+from dialer.store.outbox import OutboxStore, Park, Retry
+from dialer.window import Window
+
+PARALLEL = 32
+"""Deliveries under way at most: at 50 ms an answer 640 a second, far above what one dialer can end."""
+
+POLL_INTERVAL = 1.0
+"""Seconds between two looks without a wake-up: for retries that come due and for other dialers' messages. One look
+is two index scans, and no retry waits less."""
+
+FIRST_WAIT = 1.0
+LONGEST_WAIT = 300.0
+"""Seconds between the tries of one message."""
+
+FIRST_PAUSE = 0.1
+LONGEST_PAUSE = 2.0
+"""Seconds between two rounds while the database is down."""
+
+FINISH_TIME = 1.5
+"""Seconds that stopping leaves to the deliveries under way."""
+
+STOP_TIME = 2.0
+"""Seconds that stopping takes at most; results not written by then are found by the next claim, after CLAIM_TIME."""
+
+_Result = TypeVar("_Result")
+
+
+class Outbox(Service):
+    """Delivers messages from start to stop.
+
+    `random` gives the jitter of all waits, in [0, 1). `delivered`, `retried` and `parked` count since the start.
+    """
+
+    log = Logger()
+    name = "outbox"
+
+    def __init__(
+        self, clock: IReactorTime, store: OutboxStore, connector: Connector, *, random: Callable[[], float]
+    ) -> None:
+        self._clock = clock
+        self._store = store
+        self._connector = connector
+        self._random = random
+        self._bell = Bell(clock)
+        self._window = Window(PARALLEL)
+        self._under_way: dict[int, Deferred[None]] = {}
+        self._accepted: list[int] = []
+        self._retries: list[Retry] = []
+        self._parks: list[Park] = []
+        self._polled = -inf
+        self._outages = 0
+        self._resume = -inf
+        self._stopping = False
+        self._running: Deferred[None] | None = None
+        self.delivered = 0
+        self.retried = 0
+        self.parked = 0
+
+    @property
+    def under_way(self) -> int:
+        """Deliveries that wait for the VC's answer."""
+        return len(self._under_way)
+
+    def wake(self) -> None:
+        """Messages were committed. Any number of calls before the next round count once."""
+        self._bell.ring()
+
+    def startService(self) -> None:
+        """Deliver until stopped; needs neither the database nor the VC to be there yet."""
+        super().startService()  # type: ignore[no-untyped-call]
+        self._stopping = False
+        self._bell.ring()
+        self._running = Deferred.fromCoroutine(self._run())
+
+    def stopService(self) -> Deferred[None]:
+        """Claim no more and write the results of what is under way; fires within STOP_TIME, never fails."""
+        super().stopService()  # type: ignore[no-untyped-call]
+        self._stopping = True
+        self._bell.ring()
+        stopped: Deferred[None] = Deferred()
+        if self._running is None:
+            stopped.callback(None)
+            return stopped
+        timer = self._clock.callLater(STOP_TIME, stopped.callback, None)
+
+        def ended(_: object) -> None:
+            if timer.active():
+                timer.cancel()
+                stopped.callback(None)
+
+        self._running.addBoth(ended)
+        self._running = None
+        return stopped
+
+    async def _run(self) -> None:
+        while not self._stopping:
+            now = self._clock.seconds()
+            await self._bell.wait((self._resume if self._outages else self._polled + POLL_INTERVAL) - now)
+            if not self._stopping and self._clock.seconds() >= self._resume:
+                await self._round()
+        await self._finish()
+
+    async def _round(self) -> None:
+        try:
+            # What was confirmed is written before anything else is claimed, so memory holds a window of it at most.
+            await self._settle()
+            await self._claim()
+        except Exception as error:
+            self._pause(error)
+        else:
+            if self._outages:
+                self._outages = 0
+                self.log.info("Deliveries to the voice connector go on")
+
+    def _pause(self, error: Exception) -> None:
+        self._outages += 1
+        wait = backoff(self._outages, first=FIRST_PAUSE, longest=LONGEST_PAUSE, random=self._random)
+        self._resume = self._clock.seconds() + wait
+        if not isinstance(error, DatabaseError):
+            self.log.failure("Deliveries to the voice connector pause")
+        elif self._outages == 1:
+            self.log.error("DATABASE CONNECTION ERROR, deliveries to the voice connector pause: {error}", error=error)
+
+    async def _settle(self) -> None:
+        await _write(self._accepted, self._store.delivered)
+        await _write(self._retries, self._store.retry)
+        await _write(self._parks, self._store.park)
+
+    async def _claim(self) -> None:
+        now = self._clock.seconds()
+        polling = now - self._polled >= POLL_INTERVAL
+        free = max(0, self._window.size - len(self._under_way)) if polling or not self._window.trying else 0
+        if not free and not polling:
+            return
+        # A look for nothing still parks the END_CHATs that have become too old.
+        claim = await self._store.claim(free)
+        if polling:
+            self._polled = now
+        for message in claim.expired:
+            self._say_parked(message, message.last_error or "")
+        if claim.expired:
+            self._bell.ring()
+        for message in claim.messages:
+            if self._stopping:
+                self._retries.append(Retry(message, 0.0, message.last_error or "the dialer stopped"))
+            elif message.id not in self._under_way:
+                self._begin(message, now)
+
+    def _begin(self, message: OutboxMessage, claimed: float) -> None:
+        delivery = self._under_way[message.id] = Deferred.fromCoroutine(self._deliver(message, claimed))
+        delivery.addErrback(lambda failure: self.log.failure("A delivery went astray", failure=failure))
+        delivery.addBoth(lambda _: self._under_way.pop(message.id, None) and None)
+
+    async def _deliver(self, message: OutboxMessage, claimed: float) -> None:
+        left = inf if message.lifetime is None else message.lifetime - (self._clock.seconds() - claimed)
+        try:
+            delivery = await self._connector.deliver(message, send_within=left) if left > 0 else None
+        except Exception as error:
+            self.log.failure("Delivering {kind} for contact {id}", kind=message.kind, id=message.contact_id)
+            delivery = Delivery(DeliveryKind.TRY_AGAIN, f"{type(error).__name__}: {error}"[:200])
+        self._note(message, delivery)
+        self._bell.ring()
+
+    def _note(self, message: OutboxMessage, delivery: Delivery | None) -> None:
+        if delivery is None:
+            # It became too old between the claim and the sending: due at once, and parked by the next claim.
+            self._retries.append(Retry(message, 0.0, message.last_error or "too old to be sent"))
+            return
+        if delivery.kind is DeliveryKind.TRY_AGAIN:
+            wait = backoff(message.attempts, first=FIRST_WAIT, longest=LONGEST_WAIT, random=self._random)
+            self._retries.append(Retry(message, wait, delivery.reason))
+            self._window.failed()
+            self.retried += 1
+            self.log.info(
+                "{kind} for contact {id} not delivered, try {attempts}, again in {wait} s: {reason}",
+                kind=message.kind,
+                id=message.contact_id,
+                attempts=message.attempts,
+                wait=round(wait, 1),
+                reason=delivery.reason,
+            )
+            return
+        self._window.worked()
+        if delivery.kind is DeliveryKind.ACCEPTED:
+            self._accepted.append(message.id)
+            self.delivered += 1
+        else:
+            self._parks.append(Park(message, delivery.reason))
+            self._say_parked(message, delivery.reason)
+
+    def _say_parked(self, message: OutboxMessage, reason: str) -> None:
+        self.parked += 1
+        self.log.error(
+            "{kind} for contact {id} parked, the voice connector does not have it: {reason}",
+            kind=message.kind,
+            id=message.contact_id,
+            reason=reason,
+        )
+
+    async def _finish(self) -> None:
+        deadline = self._clock.seconds() + FINISH_TIME
+        while self._under_way and self._clock.seconds() < deadline:
+            await self._bell.wait(deadline - self._clock.seconds())
+        for delivery in list(self._under_way.values()):
+            delivery.cancel()
+        try:
+            await self._settle()
+        except Exception as error:
+            # Nothing is lost: the claims run out, and the VC knows a repeated message by its Idempotency-Key.
+            self.log.warn("Results of deliveries were not written: {error}", error=error)
+
+
+async def _write(results: list[_Result], write: Callable[[Sequence[_Result]], Awaitable[None]]) -> None:
+    """Write these results and forget them; those that come meanwhile stay for the next time."""
+    if results:
+        batch = list(results)
+        await write(batch)
+        del results[: len(batch)]
