@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -12,11 +13,13 @@ import psycopg2
 import pytest
 import pytest_twisted
 from psycopg2.extensions import make_dsn
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.task import deferLater
 
 from dialer.postgres import EmbeddedPostgres
 from dialer.store.database import Database
 from dialer.store.migrate import migrate
+from tests.hygiene import LoggedFailures, watch
 
 FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "shared_buffers": "32MB"}
 TEMPLATE = "template_of_tests"
@@ -26,7 +29,7 @@ _numbers = itertools.count(1)
 def wait_for(reactor: Any, work: Callable[[], Any]) -> Any:
     """The result of an async function, from a fixture of any scope, which pytest-twisted does not do."""
     done: Deferred[Any] = Deferred()
-    reactor.callLater(0, lambda: Deferred.fromCoroutine(work()).chainDeferred(done))
+    reactor.callLater(0, lambda: maybeDeferred(work).chainDeferred(done))
     return pytest_twisted.blockon(done)
 
 
@@ -36,6 +39,18 @@ def reactor() -> Any:
     from twisted.internet import reactor  # noqa: PLC0415
 
     return reactor
+
+
+def pytest_collection_finish() -> None:
+    """All modules are imported: keep their objects out of the collection that ends each test."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(autouse=True)
+def logged_failures(reactor: Any) -> Iterator[LoggedFailures]:
+    """Fails a test that leaves timers or unhandled errors behind; `flush()` takes out the failures that it expects."""
+    yield from watch(reactor, lambda: wait_for(reactor, lambda: deferLater(reactor, 0)))
 
 
 @pytest.fixture(scope="session")
