@@ -1,0 +1,199 @@
+"""The argument of `originate`, read by FreeSWITCH's own rules, its traps included.
+
+FreeSWITCH cuts the whole argument at spaces, the brace block at its delimiter and each entry at `=`, and undoes quotes
+and backslashes each of the three times. Pure: knows no gateway and no call.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from attrs import field, frozen
+
+MAX_VARIABLES: Final = 1024
+"""Entries that FreeSWITCH reads from one brace block; what is left over stays glued to the last."""
+
+MAX_WORDS: Final = 10
+USAGE: Final = (
+    "-USAGE: <call url> <exten>|&<application_name>(<app_args>) [<dialplan>] [<context>] [<cid_name>] [<cid_num>] "
+    "[<timeout_sec>]\n"
+)
+DEFAULT_TIMEOUT: Final = 60.0
+"""Seconds that FreeSWITCH lets a call ring when nothing else is said."""
+
+_ESCAPES: Final = {"n": "\n", "r": "\r", "t": "\t", "s": " "}
+_CLOSING: Final = {"{": "}", "[": "]"}
+_GATEWAY = re.compile(r"sofia/gateway/([^/]+)/(.*)", re.DOTALL)
+_EXPANSION = re.compile(r"\$?\$\{[^}]*\}?")
+
+
+class Unusable(Exception):
+    """An argument that FreeSWITCH refuses without any channel; the text is its whole answer."""
+
+
+@frozen
+class DialOrder:
+    """What to dial and what to do with it once it answers. `timeout` is seconds."""
+
+    gateway: str
+    number: str
+    extension: str
+    dialplan: str = "XML"
+    context: str = "default"
+    caller_name: str = ""
+    caller_number: str = "0000000000"
+    timeout: float = DEFAULT_TIMEOUT
+    uuid: str = ""
+    variables: dict[str, str] = field(factory=dict)
+
+    @property
+    def ignores_early_media(self) -> bool:
+        """Whether only an answer counts, so that a 183 does not end the wait."""
+        return self.variables.get("ignore_early_media", "") in ("true", "yes", "1", "on", "consume", "ring_ready")
+
+
+def parse(argument: str) -> DialOrder:
+    """Read the argument of `originate`.
+
+    Raises Unusable with what FreeSWITCH answers: its usage, or `-ERR` and a cause.
+    """
+    words = split_words(argument, MAX_WORDS)
+    if not 2 <= len(words) <= 7:
+        raise Unusable(USAGE)
+    variables, url = _variables(words[0])
+    endpoint = _GATEWAY.fullmatch(url.split("|")[0].split(",")[0])
+    if endpoint is None or ":_:" in words[0]:
+        raise Unusable("-ERR CHAN_NOT_IMPLEMENTED\n")
+    dialplan, context, name, number, timeout = (words[2:] + [""] * 5)[:5]
+    return DialOrder(
+        gateway=endpoint[1],
+        number=endpoint[2],
+        extension=words[1],
+        dialplan=dialplan or "XML",
+        context=context or "default",
+        caller_name=variables.get("origination_caller_id_name", name),
+        caller_number=variables.get("origination_caller_id_number", number) or "0000000000",
+        timeout=_shortest(timeout, variables.get("originate_timeout"), variables.get("call_timeout")),
+        uuid=variables.get("origination_uuid", ""),
+        variables=variables,
+    )
+
+
+def _shortest(*texts: str | None) -> float:
+    seconds = [float(text) for text in texts if text and text.isdecimal() and int(text)]
+    return min(seconds, default=DEFAULT_TIMEOUT)
+
+
+def _variables(word: str) -> tuple[dict[str, str], str]:
+    """The brace blocks at the start of the call url, and the url without them."""
+    variables: dict[str, str] = {}
+    word = word.lstrip(" ")
+    while word and word[0] in _CLOSING:
+        end = _closing(word)
+        if end is None:
+            raise Unusable("-ERR DESTINATION_OUT_OF_ORDER\n")
+        block, word = word[1:end], word[end + 1 :].lstrip(" ")
+        delimiter = ","
+        if block.startswith("^^") and len(block) > 3:
+            delimiter, block = block[2], block[3:]
+        for entry in split_at(block, delimiter, MAX_VARIABLES):
+            pair = split_at(entry, "=", 2)
+            if len(pair) == 2:
+                value = _EXPANSION.sub("", pair[1])
+                variables.pop(pair[0], None)
+                if value:
+                    variables[pair[0]] = value
+    return variables, word
+
+
+def _closing(text: str) -> int | None:
+    """Where the bracket that `text` starts with is closed; quotes do not protect it."""
+    opening, closing, depth = text[0], _CLOSING[text[0]], 0
+    for index, character in enumerate(text):
+        depth += (character == opening) - (character == closing)
+        if not depth:
+            return index
+    return None
+
+
+def split_words(text: str, limit: int) -> list[str]:
+    """Cut at spaces outside of quotes; a quote that is never closed protects the rest."""
+    if "'" not in text and "\\" not in text:
+        return [word for word in text.split(" ") if word][:limit]
+    words: list[str] = []
+    index = 0
+    while index < len(text) and len(words) < limit:
+        while index < len(text) and text[index] == " ":
+            index += 1
+        start, quoted = index, False
+        while index < len(text) and (quoted or text[index] != " "):
+            if text[index] == "\\":
+                index += 1
+            elif text[index] == "'":
+                quoted = not quoted
+            index += 1
+        index = min(index, len(text))
+        if len(words) == limit - 1:
+            index = len(text)
+        if index > start:
+            words.append(_clean(text[start:index], ""))
+        while index < len(text) and text[index] == " ":
+            index += 1
+    return words
+
+
+def split_at(text: str, delimiter: str, limit: int) -> list[str]:
+    """Cut at `delimiter` outside of quotes into at most `limit` parts, the last of which keeps all that is left."""
+    if "'" not in text and "\\" not in text:
+        parts = text.split(delimiter, limit - 1)
+        return [part.strip(" ") for part in (parts if parts[-1] else parts[:-1])]
+    parts = []
+    start = index = 0
+    quoted = False
+    last_quote = text.rfind("'")
+    while index < len(text) and len(parts) < limit - 1:
+        character = text[index]
+        if character == "\\":
+            index += 1
+        elif character == "'" and (quoted or last_quote > index):
+            quoted = not quoted
+        elif character == delimiter and not quoted:
+            parts.append(text[start:index])
+            start = index + 1
+        index += 1
+    if start < len(text):
+        parts.append(text[start:])
+    return [_clean(part, delimiter) for part in parts]
+
+
+def _clean(text: str, delimiter: str) -> str:
+    """Undo quotes and backslashes once, and drop the spaces around, as FreeSWITCH does after each cut."""
+    if "\\" not in text and "'" not in text:
+        return text.strip(" ")
+    result: list[str] = []
+    end = index = 0
+    quoted = False
+    text = text.lstrip(" ")
+    last_quote = text.rfind("'")
+    while index < len(text):
+        character = text[index]
+        following = text[index + 1 : index + 2]
+        if (
+            character == "\\"
+            and following
+            and (following in "'\"\\" or following == delimiter or following in _ESCAPES)
+        ):
+            result.append(_ESCAPES.get(following, following) if following != delimiter else following)
+            end = len(result)
+            index += 1
+        elif character == "'" and (quoted or last_quote > index):
+            quoted = not quoted
+            if quoted:
+                end = len(result)
+        else:
+            result.append(character)
+            if character != " " or quoted:
+                end = len(result)
+        index += 1
+    return "".join(result[:end])
