@@ -17,9 +17,12 @@ from treq.client import HTTPClient
 from treq.cookies import IndexableCookieJar
 from twisted.internet.defer import Deferred
 from twisted.web.client import URI, Agent, HTTPConnectionPool
+from twisted.web.iweb import IPolicyForHTTPS
 
 from dialer.contact import Contact
+from dialer.handshake import HandshakenEndpoints
 from dialer.message import MessageKind, OutboxMessage
+from dialer.outcome import wire_result
 from dialer.posting import Exchange, Poster
 from dialer.reachability import Reachability
 
@@ -108,15 +111,21 @@ class Connector:
         )
 
     @classmethod
-    def persistent(cls, reactor: Any, base_url: str, service_identifier: str) -> Connector:
-        """A connector over connections that are kept for a short while and never repeat a request by themselves."""
+    def persistent(
+        cls, reactor: Any, base_url: str, service_identifier: str, *, policy: IPolicyForHTTPS | None = None
+    ) -> Connector:
+        """A connector over connections that are kept for a short while and never repeat a request by themselves.
+
+        `policy` says which certificates are trusted; by default those that the platform trusts.
+        """
         pool = HTTPConnectionPool(reactor, persistent=True)  # type: ignore[no-untyped-call]
         pool.retryAutomatically = False
         pool.maxPersistentPerHost = IDLE_CONNECTIONS
         pool.cachedConnectionTimeout = IDLE_CONNECTION  # type: ignore[assignment]
         # Cookies are no part of the wire format, and a jar has no bound.
         no_cookies = IndexableCookieJar(DefaultCookiePolicy(allowed_domains=()))
-        agent = Agent(reactor, connectTimeout=CONNECT_TIMEOUT, pool=pool)  # type: ignore[no-untyped-call]
+        endpoints = HandshakenEndpoints(reactor, CONNECT_TIMEOUT, policy)
+        agent = Agent.usingEndpointFactory(reactor, endpoints, pool)  # type: ignore[no-untyped-call]
         client = HTTPClient(agent, cookiejar=no_cookies)
         return cls(reactor, client, base_url, service_identifier, pool=pool)
 
@@ -204,10 +213,6 @@ class Connector:
         else:
             self._reachability.answered(exchange.reason)
         return exchange
-
-
-def wire_result(call_result: str) -> str:
-    return call_result.upper().replace(" ", "_")
 
 
 def _tenant(tenant_id: str | None) -> dict[str, str]:

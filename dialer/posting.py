@@ -143,5 +143,7 @@ def _words(error: Exception) -> str:
     """The error in one short line; what twisted.web wraps is taken out of its wrapping."""
     for failure in getattr(error, "reasons", ()):
         return _words(failure.value)
-    text = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {text[0]}"[:200] if text else type(error).__name__
+    text = " ".join(str(error).split())
+    # It goes into the log and into the database, and may quote what the other side sent.
+    text = "".join(character if character.isprintable() else "?" for character in text)
+    return f"{type(error).__name__}: {text}"[:200] if text else type(error).__name__

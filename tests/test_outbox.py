@@ -21,6 +21,7 @@ from dialer.outbox import Outbox
 from dialer.store.database import CommitUnknown, Database, DatabaseDown
 from dialer.store.outbox import OutboxStore
 from tests.fake_vc import FakeVC, Manner, Received
+from tests.hygiene import LoggedFailures
 
 INSERT = """
 INSERT INTO outbox (contact_id, kind, customer_number, call_result, created_time)
@@ -249,7 +250,7 @@ async def test_a_vc_that_is_down_gets_everything_when_it_is_back(house: House, v
     await vc.stop()
     outbox = house.outbox()
     await house.put(*(f"c-{number}" for number in range(100)))
-    while outbox.retried < 40:
+    while outbox.retried < 36:
         await deferLater(reactor, 0.01)
     vc.listen()
     await house.until(delivered=100)
@@ -410,7 +411,7 @@ async def test_two_dialers_on_one_table_deliver_each_message_once(house: House, 
 
 @pytest_twisted.ensureDeferred
 async def test_an_unexpected_error_is_logged_and_delivery_goes_on(
-    house: House, vc: FakeVC, monkeypatch: pytest.MonkeyPatch
+    house: House, vc: FakeVC, monkeypatch: pytest.MonkeyPatch, logged_failures: LoggedFailures
 ) -> None:
     outbox = house.outbox()
     deliver = outbox._connector.deliver
@@ -425,6 +426,7 @@ async def test_an_unexpected_error_is_logged_and_delivery_goes_on(
     await house.put("a")
     await house.until(delivered=1)
     assert_that(outbox, has_properties(delivered=1, retried=1))
+    assert_that(logged_failures.flush(), has_length(1))
 
 
 @pytest_twisted.ensureDeferred
