@@ -151,10 +151,10 @@ class EslProtocol(LineReceiver):
         self._die(ConnectionLostError("the dialer closed the connection"))
 
     async def _authenticate(self, password: str) -> None:
+        if not self._usable:
+            raise NotSent("auth ****** was not sent: there is no connection")
         if not self._greeted:
             self._greeting = _Pending("auth ******", Deferred())
-            if not self._usable:
-                raise NotSent("auth ****** was not sent: there is no connection")
             self._greeting.timer = self._clock.callLater(self._command_timeout, self._not_greeted)
             await self._greeting.reply
         try:

@@ -32,6 +32,8 @@ GOODBYE = 3.0
 """Seconds that stopping waits for replies under way, and again for `on_connected`: together less than the ten that
 the whole process has for its exit."""
 
+STOPPING = "the dialer is stopping"
+
 T = TypeVar("T")
 
 
@@ -162,7 +164,7 @@ class Switch(Service):
 
     def stopService(self) -> Deferred[None]:
         """Let the replies under way come, say `exit`, and be gone. Fires within two times GOODBYE."""
-        self._become(reason="the dialer is stopping")
+        self._become(reason=STOPPING)
         super().stopService()  # type: ignore[no-untyped-call]
         return Deferred.fromCoroutine(self._stop())
 
@@ -205,9 +207,10 @@ class Switch(Service):
             )
             try:
                 await self._use(session)
-            except Exception:
-                self.log.failure("while using {switch}", switch=self.name)
+            except Exception as fault:
+                self.log.failure("while using EFSwitch {switch}", switch=self.name)
                 session.protocol.abort()
+                self._become(reason=f"a fault of the dialer itself: {fault!r}")
             self._session = None
             self._end_first_attempt()
             failures = 0 if session.lasted >= LASTED else failures + 1
@@ -296,6 +299,8 @@ class Switch(Service):
             self.log.info("EFSwitch {switch} is connected and ready", switch=self.name)
         elif connected:
             self.log.info("EFSwitch {switch} is connected, but not used: {reason}", switch=self.name, reason=reason)
+        elif reason == STOPPING:
+            self.log.info("leaving EFSwitch {switch}: {reason}", switch=self.name, reason=reason)
         else:
             self.log.error("NO EFSWITCH CONNECTION to {switch}: {reason}", switch=self.name, reason=reason)
         try:

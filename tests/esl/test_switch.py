@@ -357,6 +357,7 @@ def test_an_error_nobody_foresaw_is_logged_and_connecting_goes_on(logged_failure
     rig.endpoint.connect = broken  # type: ignore[method-assign]
     rig.start()
     assert_that(logged_failures.flush(ZeroDivisionError), has_length(1))
+    assert_that(rig.switch.reason, equal_to("a fault of the dialer itself: ZeroDivisionError()"))
 
     rig.next_attempt()
     rig.log_in()
@@ -618,6 +619,14 @@ def test_stopping_lets_a_command_under_way_finish_and_says_exit() -> None:
     assert_that(result_of(job), equal_to("j"))
     assert_that(stopped.called, is_(True))
     assert_that(rig.clock.getDelayedCalls(), is_(empty()))
+
+
+def test_stopping_is_not_logged_as_an_outage() -> None:
+    rig, _ = up()
+    with capturedLogs() as logs:
+        rig.stop()
+
+    assert_that([formatEvent(log) for log in logs], equal_to(["leaving EFSwitch pbx:8021: the dialer is stopping"]))
 
 
 def test_stopping_a_switch_that_does_not_answer_is_bounded() -> None:
