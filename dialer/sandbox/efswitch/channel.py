@@ -28,8 +28,8 @@ _SET_BY_SWITCH: Final = frozenset(
     line.partition(": ")[0] for phase in ("create", "create_agent") for line in PHASES[phase].strip().split("\n")
 )
 _EMPTY_AT_FIRST: Final = frozenset(
-    ("app", "app_data", "cause", "dialplan", "network_addr", "rdnis", "transfer")
-    + tuple(f"{shown}_stamp" for shown in _STAMPED.values())
+    {"app", "app_data", "cause", "dialplan", "network_addr", "rdnis", "transfer"}
+    | {f"{shown}_stamp" for shown in _STAMPED.values()}
 )
 _AT_FIRST: Final = {
     **dict.fromkeys(_EMPTY_AT_FIRST, ""),
@@ -189,31 +189,30 @@ class Channel:
             self.slots[f"{shown}_epoch"] = str(second)
             if second:
                 self.set_texts({f"{shown}_stamp": stamp(second)})
-        spans = {
-            "duration": (times["created"], now),
-            "bill": (times["answered"], now),
-            "progress": (times["created"], times["progress"]),
-            "answer": (times["created"], times["answered"]),
-            "wait": (times["created"], times["bridged"]),
-            "media": (times["created"], times["media"]),
-            "flow": (times["created"] if times["answered"] else 0, now),
-        }
-        for name, (start, end) in spans.items():
-            if not start or not end:
-                start = end = 0
-            second, milli, micro = (
-                ("duration", "mduration", "uduration")
-                if name == "duration"
-                else (f"{name}sec", f"{name}msec", f"{name}usec")
-            )
-            self.slots[second] = str(end // 1_000_000 - start // 1_000_000)
-            self.slots[milli] = str(end // 1000 - start // 1000)
-            self.slots[micro] = str(end - start)
+        created, answered = times["created"], times["answered"]
+        self._span("duration", "mduration", "uduration", created, now)
+        for name, start, end in (
+            ("bill", answered, now),
+            ("progress", created, times["progress"]),
+            ("answer", created, answered),
+            ("wait", created, times["bridged"]),
+            ("media", created, times["media"]),
+            ("flow", created if answered else 0, now),
+        ):
+            self._span(f"{name}sec", f"{name}msec", f"{name}usec", start, end)
         packets = (now - (times["media"] or times["answered"] or now)) * PACKETS_PER_SECOND // 1_000_000
         sent = 0 if self.agent or times["bridged"] else packets
         self.slots.update(packets=str(packets), sent=str(sent), sent_bytes=str(sent * BYTES_PER_PACKET))
-        name = self.slots["caller_name"]
-        self.set_texts({"caller_display": f'"{name}" ' if name else ""})
+        caller = self.slots["caller_name"]
+        self.set_texts({"caller_display": f'"{caller}" ' if caller else ""})
+
+    def _span(self, seconds: str, milliseconds: str, microseconds: str, start: int, end: int) -> None:
+        """Fill three slots with the time between two moments, each cut to its unit before they are subtracted."""
+        if not start or not end:
+            start = end = 0
+        self.slots[seconds] = str(end // 1_000_000 - start // 1_000_000)
+        self.slots[milliseconds] = str(end // 1000 - start // 1000)
+        self.slots[microseconds] = str(end - start)
 
     def row(self) -> dict[str, str]:
         """The channel as a row of `show channels`, without the switch's name."""

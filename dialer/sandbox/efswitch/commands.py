@@ -6,11 +6,12 @@ import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from .call import CAUSES
+from .causes import CAUSES
 from .control import Control
 from .dialstring import USAGE
-
+from .status import VERSION, status_text
 from .tables import calls_table, channels_table
+from .wire import NO_REPLY, to_bytes
 
 if TYPE_CHECKING:
     from .connection import Connection
@@ -32,15 +33,15 @@ class Commands:
         self._switch = switch
         self._control = Control(switch)
         self._handlers: dict[str, Handler] = {
-            "status": self._status,
-            "version": lambda _: "FreeSWITCH Version 1.11.3-dev~64bit ( 64bit)\n",
-            "uptime": lambda _: f"{int(switch.uptime())}\n",
+            "status": lambda _: status_text(switch.calls, switch.timepiece.uptime()),
+            "version": lambda _: f"FreeSWITCH Version {VERSION} ( 64bit)\n",
+            "uptime": lambda _: f"{int(switch.timepiece.uptime())}\n",
             "show": self._show,
-            "uuid_exists": lambda uuid: "true" if switch.is_alive(uuid) else "false",
+            "uuid_exists": lambda uuid: "true" if switch.calls.is_alive(uuid) else "false",
             "uuid_kill": self._uuid_kill,
             "uuid_getvar": self._uuid_getvar,
             "uuid_dump": self._uuid_dump,
-            "create_uuid": lambda _: switch.new_uuid(),
+            "create_uuid": lambda _: switch.calls.new_uuid(),
             "hupall": self._hupall,
             "sofia": self._sofia,
             "sofia_contact": lambda _: "error/user_not_registered",
@@ -52,12 +53,12 @@ class Commands:
     def execute(self, name: str, argument: str, connection: Connection, done: Done) -> None:
         """Execute a command; `done` hears the answer once, at once or later."""
         switch, command = self._switch, name.lower()
-        switch.announce(
+        switch.bus.announce(
             "API", {"API-Command": name, "API-Command-Argument": argument} if argument else {"API-Command": name}
         )
         if command == "originate" or (command == "jsoriginate" and switch.js_originate):
             if argument:
-                switch.originate(name, argument, connection, done)
+                switch.calls.originate(name, argument, connection.serial, done)
             else:
                 done(USAGE)
         elif command == "fsctl":
@@ -69,44 +70,23 @@ class Commands:
         else:
             done(f"-ERR {name} Command not found!\n")
 
-    def uptime_text(self) -> str:
-        """The uptime as `status` and HEARTBEAT spell it."""
-        micro = int(self._switch.uptime() * 1_000_000)
-        seconds, micro = divmod(micro, 1_000_000)
-        minutes, seconds = divmod(seconds, 60)
-        hours, minutes = divmod(minutes, 60)
-        days, hours = divmod(hours, 24)
-        years, days = divmod(days, 365)
-        units = {
-            "year": years,
-            "day": days,
-            "hour": hours,
-            "minute": minutes,
-            "second": seconds,
-            "millisecond": micro // 1000,
-            "microsecond": micro % 1000,
-        }
-        return ", ".join(f"{number} {unit}{'' if number == 1 else 's'}" for unit, number in units.items())
+    def background(self, name: str, argument: str, connection: Connection, job: str) -> None:
+        """Execute a command as a job: its answer becomes a BACKGROUND_JOB event for all who subscribed to it."""
 
-    def _status(self, _: str) -> str:
-        switch, limits = self._switch, self._switch.limits
-        second = limits.last_second(switch.uptime())
-        return (
-            f"UP {self.uptime_text()}\n"
-            f"FreeSWITCH (Version 1.11.3-dev  64bit) is {'paused' if limits.paused else 'ready'}\n"
-            f"{limits.total} session(s) since startup\n"
-            f"{len(switch.channels)} session(s) - peak {limits.peak}, last 5min {limits.peak} \n"
-            f"{second} session(s) per Sec out of max {limits.per_second}, peak {limits.peak_per_second}, "
-            f"last 5min {limits.peak_per_second} \n"
-            f"{limits.sessions} session(s) max\n"
-            "min idle cpu 0.00/95.00\n"
-            "Current Stack Size/Max 240K/8192K\n"
-        )
+        def done(body: str) -> None:
+            text = body or NO_REPLY
+            headers = {"Job-UUID": job, "Job-Command": name}
+            if argument:
+                headers["Job-Command-Arg"] = argument
+            headers["Content-Length"] = str(len(to_bytes(text)))
+            self._switch.bus.announce("BACKGROUND_JOB", headers, text)
+
+        self.execute(name, argument, connection, done)
 
     def _show(self, argument: str) -> str:
         words = argument.lower().split()
         if not words:
-            return "-USAGE: codec|endpoint|application|api|dialplan|file|timer|calls [count]|channels [count|like <match string>]\n"
+            return "-USAGE: calls [count]|channels [count] [as json]\n"
         table, form = words[0], " ".join(words[1:])
         if table == "channels":
             return channels_table(self._switch, form)
@@ -118,11 +98,11 @@ class Commands:
         words = argument.split()
         if not words:
             return "-USAGE: <uuid> [cause]\n"
-        if not self._switch.is_alive(words[0]):
+        if not self._switch.calls.is_alive(words[0]):
             return NO_CHANNEL
         wanted = words[1].upper() if len(words) > 1 else "NORMAL_CLEARING"
         cause = _CAUSE_BY_NUMBER.get(wanted, wanted)
-        self._switch.clock.callLater(0, self._switch.kill, words[0], cause)
+        self._switch.timepiece.later(0, self._switch.calls.kill, words[0], cause)
         return "+OK\n"
 
     def _uuid_getvar(self, argument: str) -> str:
@@ -142,7 +122,7 @@ class Commands:
         channel = self._switch.channels.get(words[0])
         if channel is None:
             return NO_CHANNEL
-        envelopes = self._switch.envelopes
+        envelopes = self._switch.bus.envelopes
         sequence = envelopes.next()
         if "json" in words[1:]:
             return envelopes.head("CHANNEL_DATA", "json", sequence) + channel.body("CHANNEL_DATA", "json") + "}"
@@ -151,11 +131,11 @@ class Commands:
 
     def _hupall(self, argument: str) -> str:
         cause = (argument.split() or ["MANAGER_REQUEST"])[0].upper()
-        self._switch.clock.callLater(0, self._switch.kill_all, cause)
+        self._switch.timepiece.later(0, self._switch.calls.kill_all, cause)
         return f"+OK hangup all channels with cause {cause}\n"
 
     def _sofia(self, argument: str) -> str:
-        gateways, now = self._switch.gateways, self._switch.time()
+        gateways, now = self._switch.calls.gateways, self._switch.timepiece.time()
         match argument.split():
             case ["status"]:
                 return gateways.status(_PROFILE_URL)
@@ -178,7 +158,7 @@ class Commands:
         return "USAGE:\nsofia <status|xmlstatus> gateway <name>\n"
 
     def _global_getvar(self, name: str) -> str:
-        identity = self._switch.envelopes.identity
+        identity = self._switch.bus.envelopes.identity
         known = {
             "hostname": identity.hostname,
             "switchname": identity.switchname,
@@ -190,8 +170,8 @@ class Commands:
     def _reload(self, argument: str) -> str:
         if argument != "mod_event_socket":
             return "+OK Reloading XML\n+OK module reloaded\n" if argument in _MODULES else "-ERR [Module not found]\n"
-        self._switch.clock.callLater(0, self._switch.reload_event_socket)
-        return f"+OK Job-UUID: {self._switch.new_uuid()}\n"
+        self._switch.timepiece.later(0, self._switch.reload_event_socket)
+        return f"+OK Job-UUID: {self._switch.calls.new_uuid()}\n"
 
     def _fsctl(self, argument: str, done: Done) -> None:
         switch, limits = self._switch, self._switch.limits
@@ -211,14 +191,14 @@ class Commands:
             case ["pause_check", *_]:
                 done("true" if limits.paused else "false")
             case ["shutdown", "elegant", *_]:
-                switch.when_silent(switch.shut_down)
+                switch.calls.when_silent(switch.shut_down)
             case ["shutdown", "now", *_]:
                 switch.shut_down(now=True)
             case ["shutdown", *_]:
                 done("+OK\n")
-                switch.clock.callLater(0, switch.shut_down)
+                switch.timepiece.later(0, switch.shut_down)
             case ["hupall", *rest]:
-                switch.clock.callLater(0, switch.kill_all, rest[0].upper() if rest else "MANAGER_REQUEST")
+                switch.timepiece.later(0, switch.calls.kill_all, rest[0].upper() if rest else "MANAGER_REQUEST")
                 done("+OK\n")
             case _:
                 done("-USAGE: [hupall|pause|resume|shutdown [now|elegant]|sps|max_sessions]\n")

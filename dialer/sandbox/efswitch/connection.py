@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+import typing
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, ClassVar, Final
+from typing import TYPE_CHECKING, ClassVar, Final, cast
 from uuid import uuid4
 
 from twisted.internet.interfaces import IPushProducer
@@ -34,6 +35,18 @@ _LENGTH = re.compile(rb"^content-length:\s*(\d+)", re.IGNORECASE | re.MULTILINE)
 _JOB_UUID = re.compile(rb"^job-uuid:[ \t]*([^\r\n]*)", re.IGNORECASE | re.MULTILINE)
 
 
+class _Socket(typing.Protocol):
+    """What a connection needs of its transport; all of Twisted's TCP transports have it."""
+
+    def write(self, data: bytes) -> None: ...
+    def loseConnection(self) -> None: ...
+    def abortConnection(self) -> None: ...
+    def registerProducer(self, producer: IPushProducer, streaming: bool) -> None: ...
+    def unregisterProducer(self) -> None: ...
+    def pauseProducing(self) -> None: ...
+    def resumeProducing(self) -> None: ...
+
+
 @implementer(IPushProducer)
 class Connection(Protocol):
     """A client of the event socket.
@@ -52,6 +65,7 @@ class Connection(Protocol):
         self._authenticated = False
         self._buffer = b""
         self._busy = False
+        self._executing = False
         self._reading = True
         self._choked = False
         self._waiting: list[bytes] = []
@@ -61,18 +75,21 @@ class Connection(Protocol):
     # The connection
 
     def connectionMade(self) -> None:
-        assert self.transport is not None
-        self.is_open = True
         if self._switch.faults.deny:
-            self.transport.write(wire.rude_rejection())
-            self.transport.loseConnection()
+            self._socket.write(wire.rude_rejection())
+            self._socket.loseConnection()
             return
-        self.transport.registerProducer(self, True)
+        self.is_open = True
+        self._socket.registerProducer(self, True)
         self._switch.connected(self)
         self.write(wire.AUTH_REQUEST)
         self.fault_changed()
 
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
+    @property
+    def _socket(self) -> _Socket:
+        return cast(_Socket, self.transport)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:  # noqa: ARG002
         self.is_open = False
         self._held.clear()
         self._waiting.clear()
@@ -80,19 +97,19 @@ class Connection(Protocol):
 
     def close(self, *last: bytes) -> None:
         """Write the last frames and end the connection."""
-        if self.is_open and self.transport is not None:
+        if self.is_open:
             for frame in last:
-                self.transport.write(frame)
+                self._socket.write(frame)
             self.is_open = False
-            self.transport.unregisterProducer()
-            self.transport.loseConnection()
+            self._socket.unregisterProducer()
+            self._socket.loseConnection()
 
     def abort(self) -> None:
         """End the connection at once; what was not yet sent is lost."""
-        if self.is_open and self.transport is not None:
+        if self.is_open:
             self.is_open = False
-            self.transport.unregisterProducer()
-            self.transport.abortConnection()
+            self._socket.unregisterProducer()
+            self._socket.abortConnection()
 
     # Frames in
 
@@ -111,25 +128,24 @@ class Connection(Protocol):
             after = end.end() + (int(length[1]) if length else 0)
             if len(self._buffer) < after:
                 break
-            body = self._buffer[end.end() : after]
             self._buffer = self._buffer[after:]
             delay = self._switch.faults.delay
             if delay and not self.is_control:
                 self._busy = True
-                self._switch.clock.callLater(delay, self._delayed, block, body)
+                self._switch.timepiece.later(delay, self._delayed, block)
             else:
-                self._command(block, body)
+                self._command(block)
         if len(self._buffer) > MAX_COMMAND:
             self.log.warn("EFSwitch simulator: a command of more than {limit} bytes", limit=MAX_COMMAND)
             self.abort()
 
-    def _delayed(self, block: bytes, body: bytes) -> None:
+    def _delayed(self, block: bytes) -> None:
         self._busy = False
         if self.is_open:
-            self._command(block, body)
+            self._command(block)
             self._resume()
 
-    def _command(self, block: bytes, body: bytes) -> None:
+    def _command(self, block: bytes) -> None:
         """One command; only its first line counts, up to a stray CR, and verbs are told by how they begin."""
         line = block.split(b"\n", 1)[0].split(b"\r", 1)[0].decode("utf-8", "surrogateescape")
         verb = line.lower()
@@ -175,7 +191,7 @@ class Connection(Protocol):
             return "-ERR not controlling a session."
         else:
             return "-ERR command not found"
-        self._switch.subscribed(self)
+        self._switch.bus.forget_hearers()
         return reply
 
     def _api(self, text: str) -> None:
@@ -183,19 +199,20 @@ class Connection(Protocol):
         if self._is_cut(name, self._switch.faults.take_cut_before):
             self.abort()
             return
-        self._busy = True
+        self._busy = self._executing = True
         cut = self._is_cut(name, self._switch.faults.take_cut_after)
         self._switch.commands.execute(name, argument, self, self._api_done)
         if cut:
             self.abort()
 
     def _api_done(self, body: str) -> None:
-        self._busy = False
-        self.write(wire.api_response(body or "-ERR no reply\n"))
+        self._busy = self._executing = False
+        self.write(wire.api_response(body or wire.NO_REPLY))
         waiting, self._waiting = self._waiting, []
         for frame in waiting:
             self.write(frame)
-        self._switch.clock.callLater(0, self._resume) if self._buffer else None
+        if self._buffer:
+            self._switch.timepiece.later(0, self._resume)
 
     def _resume(self) -> None:
         if self.is_open:
@@ -210,18 +227,18 @@ class Connection(Protocol):
         if self._is_cut(name, faults.take_cut_after):
             self.abort()
         self.write(wire.command_reply(f"+OK Job-UUID: {job}", f"Job-UUID: {job}"))
-        self._switch.background(name, argument, self, job)
+        self._switch.commands.background(name, argument, self, job)
 
     def _is_cut(self, name: str, take: Callable[[], bool]) -> bool:
         return not self.is_control and name.lower() in ("originate", "jsoriginate") and take()
 
     def _sendmsg(self, uuid: str, block: bytes) -> None:
-        if not self._switch.is_alive(uuid):
+        if not self._switch.calls.is_alive(uuid):
             self.write(wire.command_reply(f"-ERR invalid session id [{uuid}]"))
             return
         self.write(wire.command_reply("+OK"))
         if re.search(rb"^call-command:\s*hangup", block, re.IGNORECASE | re.MULTILINE):
-            self._switch.clock.callLater(0, self._switch.kill, uuid, "NORMAL_CLEARING")
+            self._switch.timepiece.later(0, self._switch.calls.kill, uuid, "NORMAL_CLEARING")
 
     # Frames out
 
@@ -231,16 +248,16 @@ class Connection(Protocol):
 
     def write(self, frame: bytes) -> None:
         """Send a reply, or hold it while the reader is slow or the fault `stall` is on."""
-        if not self.is_open or self.transport is None:
+        if not self.is_open:
             return
         if self._is_silent or self._held:
             self._held.append(frame)
         else:
-            self.transport.write(frame)
+            self._socket.write(frame)
 
     def send_event(self, frame: bytes) -> None:
         """Send an event, after the reply to an `api` under way."""
-        if self._busy and not self._switch.faults.delay:
+        if self._executing:
             queue: deque[bytes] | list[bytes] = self._waiting
         elif self._is_silent or self._held:
             queue = self._held
@@ -256,20 +273,20 @@ class Connection(Protocol):
             self.abort()
 
     def _flush(self) -> None:
-        while self._held and not self._is_silent and self.is_open and self.transport is not None:
-            self.transport.write(self._held.popleft())
+        while self._held and not self._is_silent and self.is_open:
+            self._socket.write(self._held.popleft())
 
     def fault_changed(self) -> None:
         """Do as the faults say from now on."""
-        if not self.is_open or self.transport is None:
+        if not self.is_open:
             return
         reading = self.is_control or not self._switch.faults.stop_reading
         if reading != self._reading:
             self._reading = reading
             if reading:
-                self.transport.resumeProducing()
+                self._socket.resumeProducing()
             else:
-                self.transport.pauseProducing()
+                self._socket.pauseProducing()
         self._flush()
 
     def pauseProducing(self) -> None:

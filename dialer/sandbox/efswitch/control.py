@@ -21,8 +21,8 @@ The argument is one JSON object; the answer is one too, `{"ok": true, ...}` or `
 | `deny` `stop_reading` `stall` | `"on": true`, `"for": seconds` | see `Faults` |
 | `delay` | `"seconds"`, `"for"` | each command waits so long |
 | `lose` `repeat` | `"event"`, `"fraction"` (1), `"for"` | leaves out or repeats events of that name |
-| `cut_before` `cut_after` | `"count"` (1) | cuts the connection of the next originates right before, or right after they are \
-executed and before the reply |
+| `cut_before` | `"count"` (1) | cuts the connection of the next originates right before they are executed |
+| `cut_after` | `"count"` (1) | cuts it right after they are executed, before the reply |
 | `restart` | `"keep_calls"` (false), `"downtime"` (0) | bare EOF for all, this connection too, then listens again |
 | `reload` | | `reload mod_event_socket` |
 | `shutdown` | `"now"` (false) | `fsctl shutdown` |
@@ -72,10 +72,10 @@ class Control:
         try:
             order = json.loads(argument)
             if not isinstance(order, dict):
-                raise ValueError("not a JSON object")  # noqa: TRY301, TRY004
+                raise ValueError("not a JSON object")
             name = next((each for each in self._orders if each in order), None)
             if name is None:
-                raise ValueError(f"none of {', '.join(self._orders)} in it")  # noqa: TRY301
+                raise ValueError(f"none of {', '.join(self._orders)} in it")
             answer = {"ok": True, **self._orders[name](order)}
         except (ValueError, TypeError, KeyError) as error:
             answer = {"error": f"{type(error).__name__}: {error}"}
@@ -83,7 +83,7 @@ class Control:
 
     def _gateway(self, order: Mapping[str, Any]) -> Answer:
         if str(order["state"]) == "none":
-            self._switch.gateways.remove(str(order["gateway"]))
+            self._switch.calls.gateways.remove(str(order["gateway"]))
         else:
             self._switch.set_gateway(str(order["gateway"]), str(order["state"]))
         return {}
@@ -126,13 +126,13 @@ class Control:
 
     def _kill(self, order: Mapping[str, Any]) -> Answer:
         uuid = str(order["kill"])
-        known = self._switch.is_alive(uuid)
-        self._switch.clock.callLater(0, self._switch.kill, uuid, str(order.get("cause", "NORMAL_CLEARING")))
+        known = self._switch.calls.is_alive(uuid)
+        self._switch.timepiece.later(0, self._switch.calls.kill, uuid, str(order.get("cause", "NORMAL_CLEARING")))
         return {"known": known}
 
     def _fault(self, order: Mapping[str, Any]) -> Answer:
         switch, name = self._switch, order["fault"]
-        later = switch.clock.callLater
+        later = switch.timepiece.later
         if name == "drop":
             later(0, lambda: switch.drop(control_too=False))
         elif name == "restart":

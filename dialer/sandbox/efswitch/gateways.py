@@ -82,7 +82,22 @@ class Gateway:
         """The element that `sofia xmlstatus gateway` has for it."""
         rows = self._rows(now, ip)
         low, high = self.limits if self.ping else (0, 0)
-        names = ("Name Profile Scheme Realm Username Password From Contact Exten To Proxy Context Expires Freq").split()
+        names = [
+            "Name",
+            "Profile",
+            "Scheme",
+            "Realm",
+            "Username",
+            "Password",
+            "From",
+            "Contact",
+            "Exten",
+            "To",
+            "Proxy",
+            "Context",
+            "Expires",
+            "Freq",
+        ]
         values = {name.lower(): rows[name] for name in names} | {
             "ping": rows["Ping"],
             "pingfreq": rows["PingFreq"],
@@ -111,11 +126,11 @@ class Gateways:
     """
 
     def __init__(
-        self, known: Literal["any"] | Iterable[Gateway] | Mapping[str, str], *, started: float, ip: str
+        self, known: Literal["any"] | Iterable[Gateway] | Mapping[str, str], *, started: float, ip: str = "127.0.0.1"
     ) -> None:
         self._any = known == "any"
         self._started = started
-        self._ip = ip
+        self.ip = ip
         self._by_name: dict[str, Gateway] = {}
         if isinstance(known, str):
             return
@@ -188,15 +203,15 @@ class Gateways:
     def show(self, name: str, now: float) -> str:
         """The answer to `sofia status gateway NAME`."""
         gateway = self.get(name)
-        return "Invalid Gateway!\n" if gateway is None else gateway.table(now, self._ip)
+        return "Invalid Gateway!\n" if gateway is None else gateway.table(now, self.ip)
 
     def show_xml(self, name: str, now: float) -> str:
         """The answer to `sofia xmlstatus gateway [NAME]`."""
         if not name:
-            each = "".join(each.xml(now, self._ip) for each in self._by_name.values())
+            each = "".join(each.xml(now, self.ip) for each in self._by_name.values())
             return f"{_XML}<gateways>\n{each}</gateways>\n"
         gateway = self.get(name)
-        return "Invalid Gateway!\n" if gateway is None else _XML + gateway.xml(now, self._ip)
+        return "Invalid Gateway!\n" if gateway is None else _XML + gateway.xml(now, self.ip)
 
     def show_all_xml(self, profile_url: str) -> str:
         """The answer to `sofia xmlstatus`."""

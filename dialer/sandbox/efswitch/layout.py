@@ -148,7 +148,7 @@ def _lines(text: str) -> list[tuple[str, str]]:
 
 @lru_cache(maxsize=2048)
 def variables_of(shape: Shape) -> dict[str, str]:
-    """The variables of a channel as name to value with `{slot}`s, in the order of the wire; `*` is the dial string's."""
+    """The variables of a channel as name to value with `{slot}`s, in wire order; `*` for those of the dial string."""
     variables: dict[str, str] = {}
     for phase in shape.phases:
         for name, value in _lines(PHASES[phase]):

@@ -23,7 +23,7 @@ class Limits:
     _this_second: int = 0
 
     def admit(self, live: int, seconds: float) -> bool:
-        """Whether one more session may start, `seconds` after the start of the switch with `live` sessions; counts it."""
+        """Whether one more session may start `seconds` after the switch did, `live` being there already; counts it."""
         self._turn(seconds)
         if self.paused or live >= self.sessions:
             return False

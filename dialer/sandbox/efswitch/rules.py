@@ -65,7 +65,7 @@ REFUSALS: Final = {
 Seconds = float | tuple[float, float]
 """A time in seconds, or the bounds that it is drawn from."""
 
-_DEFAULT_RING: Final = {outcome: 0.0 for outcome in REFUSALS} | {Outcome.NO_ANSWER: 60.0, Outcome.SILENT: 60.0}
+_DEFAULT_RING: Final = dict.fromkeys(REFUSALS, 0.0) | {Outcome.NO_ANSWER: 60.0, Outcome.SILENT: 60.0}
 
 
 def _seconds(value: Any) -> Seconds | None:

@@ -87,6 +87,10 @@ class Subscription:
         self.filters.append((words[0], words[1]))
         return f"+OK filter added. [{words[0]}]=[{words[1]}]"
 
+    def has(self, event: str) -> bool:
+        """Whether events of that name are heard, filters and subclasses aside."""
+        return event in self.names or "ALL" in self.names
+
     def wants(self, subclass: str) -> bool:
         """Whether a CUSTOM event of that subclass is wanted."""
         return "ALL" in self.names or not self.subclasses or subclass in self.subclasses

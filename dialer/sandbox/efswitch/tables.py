@@ -5,18 +5,53 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Final
 
-
 if TYPE_CHECKING:
     from .switch import EFSwitch
 
-_CALL_COLUMNS: Final = (
-    "uuid direction created created_epoch name state cid_name cid_num ip_addr dest presence_id presence_data "
-    "accountcode callstate callee_name callee_num callee_direction call_uuid hostname sent_callee_name sent_callee_num"
-).split()
-_OTHER_COLUMNS: Final = (
-    "uuid direction created created_epoch name state cid_name cid_num ip_addr dest presence_id presence_data "
-    "accountcode callstate callee_name callee_num callee_direction sent_callee_name sent_callee_num"
-).split()
+_CALL_COLUMNS: Final = [
+    "uuid",
+    "direction",
+    "created",
+    "created_epoch",
+    "name",
+    "state",
+    "cid_name",
+    "cid_num",
+    "ip_addr",
+    "dest",
+    "presence_id",
+    "presence_data",
+    "accountcode",
+    "callstate",
+    "callee_name",
+    "callee_num",
+    "callee_direction",
+    "call_uuid",
+    "hostname",
+    "sent_callee_name",
+    "sent_callee_num",
+]
+_OTHER_COLUMNS: Final = [
+    "uuid",
+    "direction",
+    "created",
+    "created_epoch",
+    "name",
+    "state",
+    "cid_name",
+    "cid_num",
+    "ip_addr",
+    "dest",
+    "presence_id",
+    "presence_data",
+    "accountcode",
+    "callstate",
+    "callee_name",
+    "callee_num",
+    "callee_direction",
+    "sent_callee_name",
+    "sent_callee_num",
+]
 
 
 def channels_table(switch: EFSwitch, form: str) -> str:
@@ -27,7 +62,7 @@ def channels_table(switch: EFSwitch, form: str) -> str:
 
 
 def _channel_rows(switch: EFSwitch) -> list[dict[str, str]]:
-    name = switch.envelopes.identity.switchname
+    name = switch.bus.envelopes.identity.switchname
     return [channel.row() | {"hostname": name} for channel in switch.channels.values()]
 
 

@@ -9,6 +9,7 @@ from typing import Final
 PLAIN: Final = "plain"
 JSON: Final = "json"
 
+NO_REPLY: Final = "-ERR no reply\n"
 GOODBYE: Final = "Disconnected, goodbye.\nSee you at ClueCon! http://www.cluecon.com/\n"
 SHUTTING_DOWN: Final = "The system is being shut down.\n"
 

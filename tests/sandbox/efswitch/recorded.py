@@ -79,6 +79,7 @@ def simulated(clock: Clock, *rules: Rule, **options: object) -> EFSwitch:
             "agent_gateway": gateway_name("a"),
             "applications": {"1998": ("sleep", "600000")},
             "job_first": 0.0,
+            "unbridge_first": 0.0,
             "identity": IDENTITY,
             **options,
         },
@@ -142,14 +143,15 @@ class Mask:
             return "a number"
         if _STAMP.search(name):
             return "varies"
+        value = value.replace(";transport=UDP", "")
         value = re.sub(r"tag=[^>;]*", "tag=", value)
-        value = re.sub(r"\b179\d{7}:", "a time:", value)
+        value = re.sub(r"\b1[78]\d{8}:", "a time:", value)
         return self.text(value)
 
     def frame(self, frame: Frame) -> tuple[Headers, Headers, str]:
         """A frame masked."""
         outer, headers, body = frame
-        masked = [(name, self.header(name, value)) for name, value in headers]
+        masked = [(name, self.header(name, value)) for name, value in headers if name != "variable_sip_contact_params"]
         sized = {"text/event-plain", "text/event-json"}
         is_event = dict(outer)["Content-Type"] in sized
         shown = [(name, "n" if name == "Content-Length" and is_event else self.text(value)) for name, value in outer]
