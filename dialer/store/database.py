@@ -185,13 +185,15 @@ class Database(Service):
         work = Deferred.fromCoroutine(whole())
         self._under_way.add(work)
 
-        def over(result: T) -> T:
+        def over(_result: object) -> None:
             self._under_way.discard(work)
             if self._all_done is not None and not self._under_way and not self._all_done.called:
                 self._all_done.callback(None)
-            return result
 
-        return shield(work.addBoth(over))
+        outer = shield(work)
+        # After the caller has its answer: a stop that waited for it may go on then.
+        work.addBoth(over)
+        return outer
 
     def _acquire(self) -> Deferred[Link]:
         """A link of one's own; fails with DatabaseDown after `timeout`."""

@@ -13,9 +13,10 @@ from typing import Any
 import psycopg2
 from psycopg2.extensions import TRANSACTION_STATUS_IDLE, make_dsn, parse_dsn
 from twisted.internet.defer import Deferred
+from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.internet.error import ConnectionDone
 from twisted.python.failure import Failure
-from txpostgres.txpostgres import Connection
+from txpostgres.txpostgres import Connection, Cursor
 
 from dialer.store.deferred import shield
 from dialer.store.errors import CommitUnknown, DatabaseDown
@@ -62,8 +63,17 @@ def _has_input(connection: Any) -> bool:
     return bool(waiting.poll(0))
 
 
+class _Cursor(Cursor):  # type: ignore[misc]
+    """A txpostgres cursor that tells a statement cancelled by the server from one cancelled by its caller."""
+
+    def _handleCancellation(self, failure: Failure) -> Failure:
+        return failure
+
+
 class _Socket(Connection):  # type: ignore[misc]
     """A txpostgres connection whose loss while idle is reported instead of raised into the reactor."""
+
+    cursorFactory = _Cursor
 
     def __init__(self, reactor: Any, lost: Callable[[BaseException], None]) -> None:
         super().__init__(reactor)
@@ -119,7 +129,7 @@ class Link:
             await steps
         except Exception as error:
             self.close()
-            late = isinstance(error, TimeoutError)
+            late = isinstance(error, DeferredTimeout)
             raise DatabaseDown(f"no answer in {self._timeout:g} s" if late else first_line(error)) from error
         finally:
             self._opening = None

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 import psycopg2.errors
 from twisted.internet.defer import Deferred
+from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.logger import Logger
 
 from dialer.store.deferred import shield
@@ -32,7 +33,7 @@ async def in_transaction(reactor: Any, link: Link, work: Work[T], *, limit: floa
     bound = _Bound(link)
     try:
         result = await Deferred.fromCoroutine(work(bound.run)).addTimeout(limit, reactor)
-    except TimeoutError as error:
+    except DeferredTimeout as error:
         await _roll_back(link)
         raise DatabaseDown(f"a transaction took more than {limit:g} s") from error
     except BaseException:
