@@ -50,7 +50,7 @@ class SettingsError(DialerError):
 
 
 def _nothing_configured(fields: Mapping[str, Any]) -> bool:
-    return not any(fields[name] for name in ("sandbox", "db_url", "esl_ip", "voice_connector"))
+    return not any(fields[name] for name in ("db_url", "esl_ip", "voice_connector"))
 
 
 class Settings(BaseSettings):
@@ -190,13 +190,13 @@ class Settings(BaseSettings):
 
     @property
     def nothing_configured(self) -> bool:
-        """Whether the service was started as it came: everything is provided, on loopback, with data of its own."""
+        """Whether nothing real is named: everything is provided, on loopback, with data of its own."""
         return _nothing_configured(vars(self))
 
     @property
     def demo(self) -> bool:
-        """Whether sample campaigns are loaded and their progress shown."""
-        return self.nothing_configured
+        """Whether sample campaigns are loaded and their progress shown: not for who names the simulators on purpose."""
+        return self.nothing_configured and not self.sandbox
 
     @property
     def provide_efswitch(self) -> bool:

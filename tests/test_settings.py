@@ -242,17 +242,17 @@ def test_a_configured_dialer_provides_the_database_alone() -> None:
     assert_that(settings(DB_URL="db.example").provide_postgres, is_(False))
 
 
-@pytest.mark.parametrize("sandbox", ["efswitch,vc", "vc efswitch", " VC ,, EFSwitch,"])
-def test_simulators_named_on_purpose_are_provided_and_the_rest_is_as_configured(sandbox: str) -> None:
+@pytest.mark.parametrize("sandbox", ["vc", "efswitch,vc", "vc efswitch", " VC ,, EFSwitch,"])
+def test_with_nothing_real_named_everything_is_provided_but_no_samples_for_who_asked_for_simulators(sandbox: str) -> None:
     assert_that(
         load({"SANDBOX": sandbox}, "dialer-1"),
         has_properties(
-            nothing_configured=False,
+            nothing_configured=True,
             demo=False,
             provide_efswitch=True,
             provide_vc=True,
-            http_interface="0.0.0.0",
-            data_folder=Path("var/postgres"),
+            http_interface="127.0.0.1",
+            data_folder=Path("var/sandbox"),
         ),
     )
 
@@ -266,7 +266,6 @@ def test_simulators_named_on_purpose_are_provided_and_the_rest_is_as_configured(
         ({"ESL_IP": "fs", "DB_URL": "db.example", "VOICE_CONNECTOR": ""}, "VOICE_CONNECTOR", "vc"),
         ({"DB_URL": "db.example", "SANDBOX": "efswitch"}, "VOICE_CONNECTOR", "vc"),
         ({"DB_URL": "db.example", "SANDBOX": "vc"}, "ESL_IP", "efswitch"),
-        ({"SANDBOX": "vc"}, "ESL_IP", "efswitch"),
     ],
 )
 def test_no_simulator_stands_in_silently(environ: dict[str, str], missing: str, simulator: str) -> None:
