@@ -27,11 +27,15 @@ from dialer.outcome import CallEnd, Refusal, RefusalKind, end_of_call, needs_end
 from dialer.settlement import Dropped, Settlement
 from dialer.store.contacts import Change, ContactStore, HeldContact
 from dialer.store.database import DatabaseError
-from dialer.throttle import Throttle
+from dialer.throttle import Permit, Throttle
 
 REFUSAL_GRACE = 1.0
 """Seconds after a refusal in which a channel event may still show that there was a channel (SPEC: 1 s; FACTS: a failed
 call's background job comes before its hangup event in 58 of 200)."""
+
+
+GATEWAY_ANSWER_GOOD = 1.0
+"""Seconds for which a gateway's state may be relied on (SPEC 5)."""
 
 
 class Placed(Enum):
@@ -131,21 +135,21 @@ class Calls:
 
         Fails with DatabaseError when it could not be taken; then nothing was sent.
         """
-        with await self._throttle.acquire() as permit:
-            route = await self._fleet.route(contact.gateway_id, self.load)
-            if route.switch is None:
-                return await self.unroutable(contact, route)
-            await self._limits.turn(route.switch)
+        ready = await self._get_ready(contact)
+        if isinstance(ready, Placed):
+            return ready
+        switch, permit = ready
+        with permit:
             try:
-                arguments = self._writer.ivr(contact, route.switch)
+                arguments = self._writer.ivr(contact, switch)
             except CannotBeCarried as error:
                 return await self._unspeakable(contact, error)
-            dialed = await self._store.take_for_call(contact, route.switch.name)
+            dialed = await self._store.take_for_call(contact, switch.name)
             if dialed is None:
                 return Placed.TAKEN_ALREADY
             self.log.info("CAMPAIGN TYPE: {type}, contact {id}", type=dialed.campaign_type, id=dialed.id)
             permit.used()
-            self._track(self._send(dialed, route.switch, arguments))
+            self._track(self._send(dialed, switch, arguments))
             return Placed.SENT
 
     async def place_agent(self, contact: Contact, reply: AgentReply) -> Placed:
@@ -153,26 +157,46 @@ class Calls:
 
         Fails with ReplyLost when EFSwitch may have it, with DatabaseError when it could not be taken.
         """
-        with await self._throttle.acquire(first=True) as permit:
-            route = await self._fleet.route(contact.gateway_id, self.load)
-            if route.switch is None:
-                return await self.unroutable(contact, route, agent=reply.agent)
-            await self._limits.turn(route.switch)
+        ready = await self._get_ready(contact, agent=reply.agent)
+        if isinstance(ready, Placed):
+            return ready
+        switch, permit = ready
+        with permit:
             try:
-                arguments = self._writer.agent(contact, reply, route.switch)
+                arguments = self._writer.agent(contact, reply, switch)
             except CannotBeCarried as error:
                 return await self._unspeakable(contact, error, agent=reply.agent)
             self.log.info("DIALING AGENT-BASED CONTACT WITH ID {id}", id=contact.id)
-            dialed = await self._store.dial_agent(contact, reply.agent, route.switch.name)
+            dialed = await self._store.dial_agent(contact, reply.agent, switch.name)
             if dialed is None:
                 return Placed.TAKEN_ALREADY
             permit.used()
-            sent = await self._send(dialed, route.switch, arguments)
+            sent = await self._send(dialed, switch, arguments)
             if sent is Placed.SENT:
                 self.log.info("AGENT-BASED CONTACT WITH ID {id} SENT TO EFSWITCH", id=contact.id)
             return sent
 
-    async def unroutable(self, contact: Contact, route: Route, agent: str | None = None) -> Placed:
+    async def _get_ready(self, contact: Contact, agent: str | None = None) -> tuple[Switch, Permit] | Placed:
+        """A switch with the contact's gateway up and the right to send to it now, or what became of the contact.
+
+        The gateway is asked first, since a permit that is held back slows everybody down; and again when the answer
+        has grown old by waiting.
+        """
+        while True:
+            asked_at = self._clock.seconds()
+            route = await self._fleet.route(contact.gateway_id, self.load)
+            if route.switch is None:
+                return await self._unroutable(contact, route, agent=agent)
+            await self._limits.turn(route.switch)
+            permit = await self._throttle.acquire(first=agent is not None)
+            if self._clock.seconds() - asked_at <= GATEWAY_ANSWER_GOOD:
+                return route.switch, permit
+            again = await self._fleet.route(contact.gateway_id, self.load)
+            if again.switch is route.switch:
+                return route.switch, permit
+            permit.unused()
+
+    async def _unroutable(self, contact: Contact, route: Route, agent: str | None = None) -> Placed:
         """Settle a contact for which there is no switch with its gateway up. `agent` is the one reserved for it."""
         if route.kind is RouteKind.INVALID_GATEWAY:
             self._log_invalid_gateway(contact)
@@ -301,8 +325,6 @@ class Calls:
             switch.disable(f"it does not know the originate command: {refused.result}")
             self._close(call, Status.PENDING, end_chat=call.contact.is_agent)
             return
-        if refused.kind is RefusalKind.OVER_LIMITS:
-            self._limits.refused(switch)
 
         def look() -> None:
             self._grace.discard(delayed)
@@ -329,6 +351,7 @@ class Calls:
             self._log_gateway_down(call.contact)
             self._close(call, Status.PENDING, end_chat=is_agent)
         elif refused.kind is RefusalKind.OVER_LIMITS:
+            self._limits.refused(switch)
             self._close(call, Status.PENDING, end_chat=is_agent)
         else:
             self._close(call, Status.ENDED, refused.result, end_chat=is_agent)

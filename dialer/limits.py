@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from attrs import define
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from dialer.esl.switch import Switch
 from dialer.pacing import Slowdown
 from dialer.throttle import Throttle
+
+
+@define
+class _Limit:
+    slowdown: Slowdown
+    throttle: Throttle
+    slowed: bool = False
 
 
 class SwitchLimits:
@@ -18,41 +26,46 @@ class SwitchLimits:
     def __init__(self, clock: IReactorTime, rate: float) -> None:
         self._clock = clock
         self._rate = rate
-        self._limits: dict[str, tuple[Slowdown, Throttle]] = {}
+        self._limits: dict[str, _Limit] = {}
 
     async def turn(self, switch: Switch) -> None:
         """Fires when this switch may be given another originate; at once while it never complained."""
-        limit = self._limits.get(switch.name)
-        if limit is None:
-            return
-        slowdown, throttle = limit
-        rate = slowdown.rate(self._clock.seconds())
+        limit = self._of(switch)
+        rate = limit.slowdown.rate(self._clock.seconds())
         if rate >= self._rate:
-            del self._limits[switch.name]
-            self.log.info("{switch} takes the full speed again", switch=switch.name)
+            if limit.slowed:
+                limit.slowed = False
+                self.log.info("{switch} takes the full speed again", switch=switch.name)
             return
-        throttle.rate = rate
-        permit = await throttle.acquire()
-        permit.used()
+        limit.throttle.rate = rate
+        (await limit.throttle.acquire()).used()
 
     def refused(self, switch: Switch) -> None:
         """It refused an originate for its own limits."""
         now = self._clock.seconds()
-        limit = self._limits.get(switch.name)
-        if limit is None:
-            limit = self._limits[switch.name] = (Slowdown(self._rate), Throttle(self._clock, self._rate))
-        slowdown, throttle = limit
-        slowdown.refused(now)
-        throttle.rate = slowdown.rate(now)
-        rate = throttle.rate
-        self.log.warn("{switch} is over its limits; slowed down to {rate:.1f}/s", switch=switch.name, rate=rate)
+        limit = self._of(switch)
+        before = limit.slowdown.rate(now)
+        limit.slowdown.refused(now)
+        rate = limit.throttle.rate = limit.slowdown.rate(now)
+        limit.slowed = True
+        if rate < before:
+            self.log.warn("{switch} is over its limits; slowed down to {rate:.1f}/s", switch=switch.name, rate=rate)
 
     def accepted(self, switch: Switch) -> None:
         """It took an originate."""
-        if limit := self._limits.get(switch.name):
-            limit[0].accepted(self._clock.seconds())
+        self._of(switch).slowdown.accepted(self._clock.seconds())
+
+    def close(self) -> None:
+        """Nobody waits for a slowed down switch any more: the dialer is stopping."""
+        for limit in self._limits.values():
+            limit.throttle.close()
+
+    def _of(self, switch: Switch) -> _Limit:
+        if (limit := self._limits.get(switch.name)) is None:
+            limit = self._limits[switch.name] = _Limit(Slowdown(self._rate), Throttle(self._clock, self._rate))
+        return limit
 
     def rates(self) -> dict[str, float]:
         """The switches that are slowed down, and to how many originates per second."""
         now = self._clock.seconds()
-        return {name: slowdown.rate(now) for name, (slowdown, _) in self._limits.items()}
+        return {name: limit.slowdown.rate(now) for name, limit in self._limits.items() if limit.slowed}

@@ -179,13 +179,14 @@ class Parts:
         )
         self.throttle = Throttle(reactor, settings.calls_per_second)
         self.agent_throttle = Throttle(reactor, settings.calls_per_second)
+        self.limits = SwitchLimits(reactor, settings.calls_per_second)
         self.calls = Calls(
             reactor,
             self.contacts,
             self.settlement,
             self.fleet,
             self.throttle,
-            SwitchLimits(reactor, settings.calls_per_second),
+            self.limits,
             call_writer(settings),
             policy=policy,
         )
@@ -240,6 +241,7 @@ class Parts:
 
     async def end(self, stop: Shutdown) -> None:
         """Stop in the order in which work flows, so that nothing is handed to a part that is gone."""
+        self.limits.close()
         self.throttle.close()
         self.agent_throttle.close()
         await stop.step("dial cycle", self.cycle.stopService)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import quote, urlencode
 from uuid import uuid4
 
 import treq
 from attrs import define
+from psycopg2.extensions import parse_dsn
 from twisted.internet import reactor
+from twisted.internet.defer import fail
 from twisted.internet.task import deferLater
 from twisted.web.client import Agent, HTTPConnectionPool
 
@@ -31,6 +35,12 @@ QUICK = {
 
 PATIENCE = 20.0
 """Seconds after which a condition that did not come true fails the test."""
+
+
+def database_url(conninfo: str) -> str:
+    """A DB_URL for a libpq connection string."""
+    parts = parse_dsn(conninfo)
+    return f"postgresql:///{quote(parts.pop('dbname'))}?{urlencode(parts)}"
 
 
 @define
@@ -75,6 +85,7 @@ class World:
         self.switch = EFSwitch(
             reactor,
             rules=Rules([Rule(ring=0.01, talk=0.05, agent_ring=0.01)]),
+            gateways={"gw-1": "UP", "gw-2": "UP", "agents": "UP"},
             sessions_per_second=1000,
         )
         self.switch_port: Any = None
@@ -100,7 +111,7 @@ class World:
         settings = load(
             QUICK
             | {
-                "DB_URL": self._conninfo,
+                "DB_URL": database_url(self._conninfo),
                 "ESL_IP": f"127.0.0.1:{self.switch_port.getHost().port}",
                 "VOICE_CONNECTOR": self.vc.url,
                 "DIALER_ID": "dialer-1",
@@ -136,7 +147,7 @@ class World:
         response = await self._client.request(method, self.url + path, timeout=PATIENCE, **keywords)
         text = await response.text("utf-8")
         try:
-            body = treq.content.json.loads(text)
+            body = json.loads(text)
         except ValueError:
             body = text
         return Reply(response.code, body, response.headers)
@@ -190,10 +201,11 @@ class World:
 
     async def until_told(self, contact: dict[str, Any]) -> dict[str, Any]:
         """Wait for the VC's delivery notification of a contact; its body."""
-        record = await self.vc.when(
+        told = self.vc.when(
             lambda record: record.path == "/send-delivery-notification" and record.body.get("id") == contact["id"]
         )
-        return record.body
+        told.addTimeout(PATIENCE, reactor, lambda *_: fail(AssertionError("the VC was not told")))
+        return (await told).body
 
     # -- what the others saw ---------------------------------------------------------------------------------------
 
