@@ -250,8 +250,8 @@ class Call:
         customer.set_texts({"app": "hangup", "app_data": ""})
         self._finish(cause, "send_bye", "rtp")
 
-    def kill(self, cause: str) -> None:
-        """End the call from the switch's side; a call that is ending already goes its way."""
+    def kill(self, cause: str, leg: Channel) -> None:
+        """End the call from the switch's side by hanging up `leg`; a call that is ending already goes its way."""
         customer, agent = self._customer, self._agent
         if self._ended or self._signals.is_ending(customer):
             return
@@ -262,21 +262,27 @@ class Call:
             self._execute()
             self._end_customer(cause, "send_bye")
         elif not customer.times["bridged"]:
+            agent.set_texts({"other_cause": cause})
+            agent.push("other_killed")
             self._kill_agent(agent, cause, "send_bye" if agent.times["answered"] else "send_cancel")
             self._signals.blame(customer, ORIGINATOR_CANCEL)
             customer.push("agent_failed")
             self._end_customer(cause, "send_bye")
         else:
+            told, other = (agent, customer) if leg is agent else (customer, agent)
             customer.set_texts({"bridge_cause": cause})
-            self._signals.hang_up(customer, cause)
+            self._signals.hang_up(told, cause)
+            self._signals.hang_up(other, cause)
+            other.set_texts({"other_cause": cause})
+            other.push("other_killed")
+            if told is agent:
+                agent.push("role_agent")
             self._kill_agent(agent, cause, "send_bye")
             customer.push("role")
             self._signals.unbridge(customer, "bridge_cause")
             self._finish(cause, "send_bye", "rtp")
 
     def _kill_agent(self, agent: Channel, cause: str, how: str) -> None:
-        agent.set_texts({"other_cause": cause})
-        agent.push("other_killed")
         self._signals.finish(agent, cause, how, *(("rtp",) if agent.times["answered"] else ()))
 
     def vanish(self) -> None:

@@ -107,11 +107,11 @@ class Calls:
         """Hang up a channel, and with it its call; nothing happens when it is gone already."""
         call = self._calls.get(uuid)
         if call is not None:
-            call.kill(cause)
+            call.kill(cause, self.channels[uuid])
 
     def kill_all(self, cause: str) -> None:
-        """Hang up all calls."""
-        for uuid in tuple(self.channels):
+        """Hang up all calls, the newest legs first, as a FreeSWITCH that is shut down does."""
+        for uuid in reversed(tuple(self.channels)):
             self.kill(uuid, cause)
 
     def vanish(self) -> None:

@@ -167,3 +167,31 @@ def masked(data: bytes) -> list[tuple[Headers, Headers, str]]:
 def commands(data: bytes) -> list[bytes]:
     """What a client sent, cut into commands."""
     return [command + b"\n\n" for command in re.split(rb"(?<=[^\n\r])\r?\n\r?\n", data) if command.strip()]
+
+
+def replay(
+    client: bytes,
+    *rules: Rule,
+    waits: dict[int, float] | None = None,
+    pause: float = 0.0,
+    settle: float = 12.0,
+    uptime: float = 0.0,
+    **options: object,
+) -> bytes:
+    """What a simulated switch, up for `uptime` seconds, answers to what a client sent. After command number n the
+    client waits `waits[n]` seconds, `pause` after all others, `settle` at the end."""
+    clock = Clock()
+    switch = simulated(clock, *rules, **options)
+    clock.advance(uptime)
+    caller = Client(switch)
+    for number, command in enumerate(commands(client)):
+        caller.send(command)
+        _run(clock, (waits or {}).get(number, pause))
+    _run(clock, settle)
+    heard = caller.heard
+    switch.stop()
+    return heard
+
+
+def _run(clock: Clock, seconds: float) -> None:
+    clock.pump([0.01] * round(seconds * 100))
