@@ -63,6 +63,15 @@ def stamp(second: int) -> str:
     return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%d %H:%M:%S")
 
 
+@lru_cache(maxsize=4096)
+def _encoded(value: str) -> tuple[str, str]:
+    """A value as plain events and as JSON ones carry it, the same object when it needs no encoding.
+
+    Remembered, since a call gives the same few values to many slots.
+    """
+    return url_encode(value), json_escape(value)
+
+
 class Channel:
     """A leg. Times are microseconds since 1970, 0 for never. It knows no clock and no switch."""
 
@@ -112,12 +121,11 @@ class Channel:
         """Give slots values of any characters."""
         for name, value in texts.items():
             self.slots[name] = value
-            for encode, own in ((url_encode, self._in_plain), (json_escape, self._in_json)):
-                encoded = encode(value)
-                if encoded != value:
-                    own[name] = encoded
-                else:
-                    own.pop(name, None)
+            plain, in_json = _encoded(value)
+            if plain is not value or name in self._in_plain:
+                self._in_plain[name] = plain
+            if in_json is not value or name in self._in_json:
+                self._in_json[name] = in_json
             if (value == "") != (name in self._empty):
                 self._empty = self._empty ^ {name}
                 self._shape = None
@@ -183,12 +191,13 @@ class Channel:
     def close(self, now: int) -> None:
         """Fill the slots of the summary that the end of a call shows."""
         self.mark("hangup", now)
-        times = self.times
+        times, stamps = self.times, {}
         for name, shown in _STAMPED.items():
             second = times[name] // 1_000_000
             self.slots[f"{shown}_epoch"] = str(second)
             if second:
-                self.set_texts({f"{shown}_stamp": stamp(second)})
+                stamps[f"{shown}_stamp"] = stamp(second)
+        self.set_texts(stamps)
         created, answered = times["created"], times["answered"]
         self._span("duration", "mduration", "uduration", created, now)
         for name, start, end in (

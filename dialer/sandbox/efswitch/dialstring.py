@@ -24,6 +24,9 @@ DEFAULT_TIMEOUT: Final = 60.0
 
 _ESCAPES: Final = {"n": "\n", "r": "\r", "t": "\t", "s": " "}
 _CLOSING: Final = {"{": "}", "[": "]"}
+_BRACKETS: Final = {"{": re.compile(r"[{}]"), "[": re.compile(r"[\[\]]")}
+_QUOTING = re.compile(r"[\\']")
+_WORD_END = re.compile(r"[\\' ]")
 _GATEWAY = re.compile(r"sofia/gateway/([^/]+)/(.*)", re.DOTALL)
 _EXPANSION = re.compile(r"\$?\$\{[^}]*\}?")
 
@@ -109,11 +112,11 @@ def _variables(word: str) -> tuple[dict[str, str], str]:
 
 def _closing(text: str) -> int | None:
     """Where the bracket that `text` starts with is closed; quotes do not protect it."""
-    opening, closing, depth = text[0], _CLOSING[text[0]], 0
-    for index, character in enumerate(text):
-        depth += (character == opening) - (character == closing)
+    opening, depth = text[0], 0
+    for match in _BRACKETS[opening].finditer(text):
+        depth += 1 if match[0] == opening else -1
         if not depth:
-            return index
+            return match.start()
     return None
 
 
@@ -122,25 +125,31 @@ def split_words(text: str, limit: int) -> list[str]:
     if "'" not in text and "\\" not in text:
         return [word for word in text.split(" ") if word][:limit]
     words: list[str] = []
-    index = 0
-    while index < len(text) and len(words) < limit:
-        while index < len(text) and text[index] == " ":
-            index += 1
-        start, quoted = index, False
-        while index < len(text) and (quoted or text[index] != " "):
-            if text[index] == "\\":
-                index += 1
-            elif text[index] == "'":
-                quoted = not quoted
-            index += 1
-        index = min(index, len(text))
-        if len(words) == limit - 1:
-            index = len(text)
-        if index > start:
-            words.append(_clean(text[start:index], ""))
-        while index < len(text) and text[index] == " ":
-            index += 1
+    start = _skip_spaces(text, 0)
+    while start < len(text) and len(words) < limit:
+        end = _word_end(text, start) if len(words) < limit - 1 else len(text)
+        words.append(_clean(text[start:end], ""))
+        start = _skip_spaces(text, end)
     return words
+
+
+def _skip_spaces(text: str, index: int) -> int:
+    while text[index : index + 1] == " ":
+        index += 1
+    return index
+
+
+def _word_end(text: str, index: int) -> int:
+    """Where the word that begins at `index` ends: at a space that is neither quoted nor behind a backslash."""
+    quoted = False
+    match = _WORD_END.search(text, index)
+    while match is not None:
+        if match[0] == " " and not quoted:
+            return match.start()
+        if match[0] == "'":
+            quoted = not quoted
+        match = _WORD_END.search(text, match.end() + (match[0] == "\\"))
+    return len(text)
 
 
 def split_at(text: str, delimiter: str, limit: int) -> list[str]:
@@ -171,29 +180,27 @@ def _clean(text: str, delimiter: str) -> str:
     """Undo quotes and backslashes once, and drop the spaces around, as FreeSWITCH does after each cut."""
     if "\\" not in text and "'" not in text:
         return text.strip(" ")
-    result: list[str] = []
-    end = index = 0
-    quoted = False
     text = text.lstrip(" ")
     last_quote = text.rfind("'")
-    while index < len(text):
-        character = text[index]
-        following = text[index + 1 : index + 2]
-        if (
-            character == "\\"
-            and following
-            and (following in "'\"\\" or following == delimiter or following in _ESCAPES)
-        ):
-            result.append(_ESCAPES.get(following, following) if following != delimiter else following)
-            end = len(result)
-            index += 1
-        elif character == "'" and (quoted or last_quote > index):
+    result, end, quoted, position = "", 0, False, 0
+    while position < len(text):
+        match = _QUOTING.search(text, position)
+        plain = text[position : match.start() if match else len(text)]
+        result += plain
+        kept = plain if quoted else plain.rstrip(" ")
+        if kept:
+            end = len(result) - len(plain) + len(kept)
+        if match is None:
+            break
+        position = match.end()
+        following = text[position : position + 1]
+        if match[0] == "\\" and following and (following in "'\"\\" or following == delimiter or following in _ESCAPES):
+            result += following if following == delimiter else _ESCAPES.get(following, following)
+            end, position = len(result), position + 1
+        elif match[0] == "'" and (quoted or last_quote >= position):
             quoted = not quoted
-            if quoted:
-                end = len(result)
+            end = len(result) if quoted else end
         else:
-            result.append(character)
-            if character != " " or quoted:
-                end = len(result)
-        index += 1
-    return "".join(result[:end])
+            result += match[0]
+            end = len(result)
+    return result[:end]
