@@ -244,8 +244,9 @@ class Parts:
         self.limits.close()
         self.throttle.close()
         self.agent_throttle.close()
-        await stop.step("dial cycle", self.cycle.stopService)
-        await stop.step("agent requests and replies", self.agents.drain)
+        await stop.step("dial cycle", self.cycle.stopService, at_most=2.0)
+        # A request that the VC leaves unanswered counts as one that it may have, now as in ten seconds.
+        await stop.step("agent requests and replies", self.agents.drain, at_most=1.0)
         await stop.step("commands under way", self.calls.drain)
         await stop.step("reconciling", self.reconcile.stopService)
         await stop.step("EFSwitch connections", self._leave_switches)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -21,9 +22,12 @@ class Shutdown:
         self._clock = clock
         self._end = clock.seconds() + limit
 
-    async def step(self, name: str, work: Callable[[], Awaitable[object] | None]) -> None:
-        """Run one step, given what is left of the time but at least LEAST; its failure does not stop the next."""
-        patience = max(LEAST, self._end - self._clock.seconds())
+    async def step(self, name: str, work: Callable[[], Awaitable[object] | None], *, at_most: float = math.inf) -> None:
+        """Run one step within `at_most` seconds and what is left of the time, but at least LEAST.
+
+        Its failure does not stop the next.
+        """
+        patience = max(LEAST, min(at_most, self._end - self._clock.seconds()))
         late = False
 
         def give_up() -> None:

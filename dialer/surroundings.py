@@ -10,10 +10,21 @@ from twisted.logger import Logger
 
 from dialer.postgres import EmbeddedPostgres
 from dialer.sandbox.demo import Demo
-from dialer.sandbox.efswitch import EFSwitch
+from dialer.sandbox.efswitch import EFSwitch, Outcome, Rule, Rules
 from dialer.sandbox.vc import VoiceConnector
 from dialer.settings import Settings
 from dialer.shutdown import Shutdown
+
+CUSTOMERS = (
+    Rule(weight=60, ring=(0.5, 2), talk=(1, 4)),
+    Rule(weight=12, outcome=Outcome.BUSY, ring=(0.2, 1)),
+    Rule(weight=12, outcome=Outcome.NO_ANSWER, ring=(3, 5)),
+    Rule(weight=5, outcome=Outcome.UNALLOCATED, ring=0.1),
+    Rule(weight=5, outcome=Outcome.REJECTED, ring=(0.5, 1.5)),
+    Rule(weight=4, outcome=Outcome.DROPPED_WHILE_AGENT_RINGS, ring=(0.5, 2), agent_ring=(1, 2)),
+    Rule(weight=2, outcome=Outcome.NOT_REACHED, ring=(0.2, 1)),
+)
+"""What becomes of calls in the simulator that is provided; times in seconds, short enough to watch."""
 
 STOP_WITHIN = 2.5
 """Seconds for stopping what is provided, after the dialer itself."""
@@ -46,7 +57,7 @@ class Surroundings:
         else:
             self.conninfo = settings.conninfo or ""
         if settings.provide_efswitch:
-            self._efswitch = EFSwitch(self._reactor, password=self.esl_password)
+            self._efswitch = EFSwitch(self._reactor, password=self.esl_password, rules=Rules(CUSTOMERS))
             port = await self._efswitch.listen(self._reactor)
             address = port.getHost()
             self.switches = ((address.host, address.port),)

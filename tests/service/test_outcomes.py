@@ -24,7 +24,6 @@ from dialer import reconcile
 from dialer.sandbox.efswitch import Rule, Rules
 from tests.service.world import World, agent, ivr
 
-pytestmark = pytest.mark.usefixtures("quick_to_give_up")
 sure = pytest_twisted.ensureDeferred
 
 
@@ -256,16 +255,12 @@ async def test_with_hold_nothing_is_taken_while_efswitch_is_down_and_all_is_dial
 ) -> None:
     await world.start(EFSWITCH_DOWN_POLICY="hold")
     world.switch.restart(downtime=1.0)
-    await world.until(lambda: not_ready(world), "not ready")
+    await world.until_ready(False)
     contacts = [ivr(), agent()]
     await world.load(*contacts)
     for contact in contacts:
         assert_that(await world.until_told(contact), told(contact, "NORMAL_CLEARING"))
         assert_that(world.attempts(contact), has_length(1))
-
-
-async def not_ready(world: World) -> bool:
-    return (await world.get("/readyz")).status == 503
 
 
 @pytest.mark.parametrize(
@@ -281,7 +276,7 @@ async def test_an_agent_reserved_while_efswitch_goes_down_is_freed_and_the_reply
     await world.load(contact)
     await world.until_status(contact, "agent_pending")
     world.switch.shut_down(now=True)
-    await world.until(lambda: not_ready(world), "not ready")
+    await world.until_ready(False)
     reply = await world.post("/agent", {"uuid": contact["id"], "agent": "1005", "queue": "Sales"})
     assert_that((reply.status, reply.body["error"]["code"]), is_((500, "efswitch_down")))
     assert_that(await world.contact(contact), has_entries(status=status, callResult=result))
@@ -293,11 +288,13 @@ async def test_an_agent_reserved_while_efswitch_goes_down_is_freed_and_the_reply
 # the connection is lost around the command
 
 
+@pytest.mark.usefixtures("quick_to_give_up")
 @sure
 async def test_a_command_whose_reply_was_lost_stays_dialed_and_its_end_is_still_found(world: World) -> None:
     world.switch.rules = Rules([Rule(ring=0.01, talk=1.5)])
-    world.switch.faults.cut_after = 1
     await world.start()
+    await world.until_ready()
+    world.switch.faults.cut_after = 1
     contact = ivr()
     await world.load(contact)
     await world.until_status(contact, "dialed")
@@ -305,6 +302,7 @@ async def test_a_command_whose_reply_was_lost_stays_dialed_and_its_end_is_still_
     assert_that(world.attempts(contact), has_length(1))
 
 
+@pytest.mark.usefixtures("quick_to_give_up")
 @sure
 async def test_a_call_that_is_gone_and_whose_end_nobody_saw_ends_as_unknown(world: World) -> None:
     world.switch.faults.lose["CHANNEL_HANGUP_COMPLETE"] = 1.0
@@ -319,6 +317,7 @@ async def test_a_call_that_is_gone_and_whose_end_nobody_saw_ends_as_unknown(worl
     assert_that(world.end_chats(contacts[1]), is_(empty()))
 
 
+@pytest.mark.usefixtures("quick_to_give_up")
 @sure
 async def test_an_agent_call_that_is_gone_before_a_bridge_was_seen_ends_the_chat(world: World) -> None:
     world.switch.rules = Rules([Rule(ring=60)])
@@ -331,6 +330,7 @@ async def test_an_agent_call_that_is_gone_before_a_bridge_was_seen_ends_the_chat
     await world.until(lambda: world.end_chats(contact), "END_CHAT")
 
 
+@pytest.mark.usefixtures("quick_to_give_up")
 @sure
 async def test_a_live_call_is_never_taken_for_gone(world: World) -> None:
     world.switch.rules = Rules([Rule(ring=0.01, talk=2.5)])
@@ -357,7 +357,7 @@ async def ask_for_gateway(world: World) -> None:
 async def test_a_gateway_that_vanished_after_it_was_asked_for_fails_the_contact(world: World, kind: Any) -> None:
     await world.start()
     await ask_for_gateway(world)
-    world.switch.gateways.remove("gw-1")
+    world.switch.calls.gateways.remove("gw-1")
     contact = kind()
     await world.load(contact)
     assert_that(await world.until_told(contact), told(contact, "INVALID_GATEWAY"))
@@ -405,7 +405,7 @@ async def test_a_switch_without_the_originate_command_is_not_used_and_readyz_say
     await world.start(ORIGINATE_COMMAND="JSoriginate")
     contact = agent()
     await world.load(contact)
-    await world.until(lambda: not_ready(world), "not ready")
+    await world.until_ready(False)
     await world.until(lambda: world.end_chats(contact), "END_CHAT")
     assert_that(await world.contact(contact), has_entries(status="pending", callResult=none()))
     reasons = (await world.get("/readyz")).body["reasons"]
@@ -430,7 +430,7 @@ def refuse_everything(world: World, answer: str) -> None:
     def originate(command: str, argument: str, connection: Any, done: Any) -> None:
         done(answer)
 
-    world.switch.originate = originate
+    world.switch.calls.originate = originate
 
 
 # campaign control while a contact is under way

@@ -186,6 +186,14 @@ class World:
             assert reactor.seconds() < deadline, f"{what} did not come true"
             await deferLater(reactor, 0.02)
 
+    async def until_ready(self, ready: bool = True) -> None:
+        """Wait until the dialer says that it can dial, or that it cannot."""
+
+        async def answered() -> bool:
+            return ((await self.get("/readyz")).status == 200) is ready
+
+        await self.until(answered, "ready" if ready else "not ready")
+
     async def until_status(self, contact: dict[str, Any], *statuses: str) -> dict[str, Any]:
         """Wait until a contact has one of these states; the contact."""
         latest: dict[str, Any] = {}
