@@ -266,6 +266,10 @@ class EmbeddedPostgres:
         for sockets in (left.sockets if left else None, self._sockets):
             if sockets is not None and sockets.name.startswith(_TEMPORARY):
                 shutil.rmtree(sockets, ignore_errors=True)
+            elif sockets is not None:
+                # A lock file here names a process too, and one that nobody has buried yet would count as alive.
+                for file in sockets.glob(".s.PGSQL.*"):
+                    file.unlink(missing_ok=True)
         if left is not None and Path(f"/proc/{left.pid}").exists() and not _serves(left):
             (self._data / "postmaster.pid").unlink(missing_ok=True)
         self._sockets = None

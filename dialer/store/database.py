@@ -315,11 +315,11 @@ class Database(Service):
             self._tell()
 
     def _tell(self) -> None:
-        if self.up:
-            waiters, self._up_waiters = self._up_waiters, []
-            for waiter in waiters:
-                waiter.callback(None)
         try:
             self.on_change()
         except Exception:
             self.log.failure("a listener to the database's state failed")
+        if self.up:
+            waiters, self._up_waiters = self._up_waiters, []
+            for waiter in waiters:
+                waiter.callback(None)

@@ -147,7 +147,7 @@ class Link:
             # Twice: the server's goodbye, then the end.
             for _ in range(2):
                 if self._open and _has_input(connection):
-                    connection.poll()
+                    self._socket.doRead()
             if self._open and connection.info.transaction_status == TRANSACTION_STATUS_IDLE:
                 return True
             self._lost(psycopg2.InterfaceError("in an unexpected state"))
@@ -166,9 +166,13 @@ class Link:
         except _LOST as error:
             self._lost(error)
             raise DatabaseDown(first_line(error)) from error
+        # libpq closes a dead socket by itself. The reactor must not watch its number then: it may soon be another's.
+        self._reactor.removeReader(self._socket)
         done: Deferred[Any] = cursor.execute(query, params)
         if sent := not done.called:
             timer = self._reactor.callLater(self._timeout + GRACE, self._give_up)
+        elif not self._socket.pollable().closed:
+            self._reactor.addReader(self._socket)
         self.busy = True
         try:
             await done
@@ -203,8 +207,12 @@ class Link:
             self._on_lost(self, first_line(error) if self._given_up is None else self._given_up)
 
     def _meaning(self, error: Exception, sent: bool) -> Exception:
-        fatal = isinstance(error, psycopg2.Error) and error.diag.severity_nonlocalized in ("FATAL", "PANIC")
-        if fatal or (isinstance(error, _LOST) and (not self._open or self._socket.pollable().closed)):
+        if isinstance(error, psycopg2.Error):
+            fatal = error.diag.severity_nonlocalized in ("FATAL", "PANIC")
+            lost = fatal or (isinstance(error, _LOST) and (not self._open or self._socket.pollable().closed))
+        else:
+            lost = sent
+        if lost:
             self._lost(error)
             text = first_line(error) if self._given_up is None else self._given_up
             return CommitUnknown(text) if sent else DatabaseDown(text)
