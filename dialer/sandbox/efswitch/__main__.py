@@ -36,8 +36,12 @@ def _arguments() -> ArgumentParser:
 
 
 async def _run(reactor: IReactorCore, arguments: list[str]) -> None:
-    given = _arguments().parse_args(arguments)
-    rules = Rules.from_file(given.rules, seed=given.seed) if given.rules else Rules.mixed(seed=given.seed)
+    parser = _arguments()
+    given = parser.parse_args(arguments)
+    try:
+        rules = Rules.from_file(given.rules, seed=given.seed) if given.rules else Rules.mixed(seed=given.seed)
+    except (OSError, ValueError, TypeError) as error:
+        parser.error(f"--rules {given.rules}: {error}")
     gateways = dict(_gateway(each) for each in given.gateway or ())
     switch = EFSwitch(
         reactor,  # type: ignore[arg-type]

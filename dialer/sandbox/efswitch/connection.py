@@ -27,6 +27,9 @@ MAX_COMMAND: Final = 4 * 1024 * 1024
 MAX_HELD: Final = 100_000
 """Frames that FreeSWITCH keeps for a slow reader before it drops events."""
 
+MAX_UNREAD: Final = 2 * MAX_HELD
+"""Frames, replies too, that may be held for one reader at all: more than FreeSWITCH's own limit on events."""
+
 MAX_LOST: Final = 500
 """Events dropped for one reader before FreeSWITCH cuts it off."""
 
@@ -118,23 +121,25 @@ class Connection(Protocol):
         self._read()
 
     def _read(self) -> None:
-        while self.is_open and not self._busy and self._buffer:
-            self._buffer = self._buffer.lstrip(b"\r\n")
-            end = _END.search(self._buffer)
+        data, position = self._buffer, 0
+        while self.is_open and not self._busy:
+            start = _skip_blank_lines(data, position)
+            end = _END.search(data, start)
             if end is None:
                 break
-            block = self._buffer[: end.start()]
+            block = data[start : end.start()]
             length = _LENGTH.search(block)
             after = end.end() + (int(length[1]) if length else 0)
-            if len(self._buffer) < after:
+            if len(data) < after:
                 break
-            self._buffer = self._buffer[after:]
+            position = after
             delay = self._switch.faults.delay
             if delay and not self.is_control:
                 self._busy = True
                 self._switch.timepiece.later(delay, self._delayed, block)
             else:
                 self._command(block)
+        self._buffer = data[position:]
         if len(self._buffer) > MAX_COMMAND:
             self.log.warn("EFSwitch simulator: a command of more than {limit} bytes", limit=MAX_COMMAND)
             self.abort()
@@ -250,10 +255,12 @@ class Connection(Protocol):
         """Send a reply, or hold it while the reader is slow or the fault `stall` is on."""
         if not self.is_open:
             return
-        if self._is_silent or self._held:
+        if not self._is_silent and not self._held:
+            self._socket.write(frame)
+        elif len(self._held) < MAX_UNREAD:
             self._held.append(frame)
         else:
-            self._socket.write(frame)
+            self.abort()
 
     def send_event(self, frame: bytes) -> None:
         """Send an event, after the reply to an `api` under way."""
@@ -301,6 +308,12 @@ class Connection(Protocol):
     def stopProducing(self) -> None:
         """The connection is gone."""
         self._choked = True
+
+
+def _skip_blank_lines(data: bytes, position: int) -> int:
+    while data[position : position + 1] in (b"\n", b"\r"):
+        position += 1
+    return position
 
 
 def _split(text: str) -> tuple[str, str]:

@@ -37,7 +37,6 @@ PHASES: Final[dict[str, str]] = {
     "early_marked": "endpoint_disposition: EARLY MEDIA",
     "dialog": NETWORK + DIALOG,
     "answer": MEDIA,
-    "answer_after_early": "",
     "answered": "endpoint_disposition: ANSWER",
     "answered_agent": "endpoint_disposition: ANSWER\ncall_uuid: {other_uuid}",
     # A refusal before or after any other answer, and one by the network instead of the peer

@@ -199,4 +199,7 @@ class Rules:
 
 
 def _pattern(text: str | None) -> re.Pattern[str] | None:
-    return None if text is None else re.compile(text)
+    try:
+        return None if text is None else re.compile(text)
+    except re.error as error:
+        raise ValueError(f"not a regular expression: {text!r} ({error})") from error

@@ -41,6 +41,9 @@ _IVR: Final = {"*": ("playback", "tone_stream://%(2000,0,440)")}
 class _Factory(ServerFactory):
     noisy = False
 
+    def logPrefix(self) -> str:
+        return "EFSwitch simulator"
+
     def __init__(self, switch: EFSwitch) -> None:
         self._switch = switch
 
