@@ -17,7 +17,7 @@ from zope.interface import implementer
 
 LEVELS = {"DEBUG": LogLevel.debug, "INFO": LogLevel.info, "WARN": LogLevel.warn, "ERROR": LogLevel.error}
 
-QUIET = ("twisted.web", "twisted.internet", "txpostgres", "yoyo")
+QUIET = ("twisted.web", "twisted.internet", "txpostgres", "yoyo", "log_legacy")
 """Namespaces that tell of each connection they open and close: heard from warnings on."""
 
 

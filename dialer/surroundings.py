@@ -81,7 +81,8 @@ class Surroundings:
         if self._vc is not None:
             self._vc.dialer_url = url
         if self._settings.demo:
-            self._demo = Demo(self._reactor, base_url=url, output=sys.stdout)
+            # Past the log, into which twistd turns whatever is written to sys.stdout.
+            self._demo = Demo(self._reactor, base_url=url, output=sys.__stdout__ or sys.stdout)
             self._demo.startService()
 
     async def stop_demo(self) -> None:
@@ -102,7 +103,8 @@ class Surroundings:
 
     def end_process(self, why: str) -> None:
         """Stop the reactor in order and end the process with status 1 and one line."""
-        print(f"dialer: {why}", file=sys.stderr, flush=True)  # noqa: T201  for who started it, whatever LOG_LEVEL says
+        # For who started it, whatever the log does.
+        print(f"dialer: {why}", file=sys.__stderr__, flush=True)  # noqa: T201
 
         def leave() -> None:
             sys.stdout.flush()

@@ -61,6 +61,7 @@ class BoundedSite(Site):
     """A Site of BoundedRequests that does not write an access log of its own."""
 
     requestFactory = BoundedRequest
+    noisy = False
 
     def __init__(self, resource: Any, **keywords: Any) -> None:
         super().__init__(resource, timeout=IDLE_TIMEOUT, **keywords)
