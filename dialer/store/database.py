@@ -126,12 +126,12 @@ class Database(Service):
     # The service.
 
     def startService(self) -> None:
-        super().startService()  # type: ignore[no-untyped-call]
+        super().startService()
         self._grow()
 
     def stopService(self) -> Deferred[None]:
         """Fires when running statements have ended, or were given STOP_LIMIT, and all connections are closed."""
-        super().stopService()  # type: ignore[no-untyped-call]
+        super().stopService()
         return Deferred.fromCoroutine(self._stop())
 
     async def _stop(self) -> None:

@@ -40,7 +40,7 @@ def in_daemon_thread(reactor: Any, work: Callable[[], T], *, cancel: Callable[[]
         try:
             result: Any = work()
         except BaseException:
-            result = Failure()  # type: ignore[no-untyped-call]
+            result = Failure()
         reactor.callFromThread(tell, result)
 
     threading.Thread(target=body, daemon=True).start()

@@ -25,6 +25,9 @@ from dialer.store.resolve import resolved
 GRACE = 0.5
 """Seconds beyond the server's own limit for a statement after which a silent server is given up."""
 
+KEEPALIVES: Mapping[str, str] = {"keepalives_idle": "10", "keepalives_interval": "5", "keepalives_count": "3"}
+"""Seconds, seconds, times: a machine that is gone is noticed within half a minute."""
+
 _LOST = (psycopg2.OperationalError, psycopg2.InterfaceError, ConnectionDone)
 
 # Rolled back by a server that cannot serve now: cancelled by a timeout, a lock not had in time, resources exhausted,
@@ -43,13 +46,12 @@ def guarded_dsn(conninfo: str, *, timeout: float, application_name: str) -> str:
         "timezone": "UTC",
     }
     options = " ".join(f"-c {name}={value}" for name, value in settings.items())
-    keepalives = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
     ours = {
         "options": f"{given.get('options', '')} {options}".strip(),
         "application_name": application_name,
         "client_encoding": "utf8",
     }
-    return str(make_dsn(**(keepalives | {"tcp_user_timeout": milliseconds} | given | ours)))
+    return str(make_dsn(**({**KEEPALIVES, "tcp_user_timeout": milliseconds} | given | ours)))
 
 
 def first_line(error: BaseException) -> str:

@@ -29,7 +29,7 @@ from yoyo.connections import parse_uri
 from dialer.store.database import reconnect_delay
 from dialer.store.deferred import in_daemon_thread
 from dialer.store.errors import DatabaseError
-from dialer.store.link import first_line
+from dialer.store.link import KEEPALIVES, first_line
 from dialer.store.queries import migrations_folder
 
 LOCK = 0x6469616C6572
@@ -40,6 +40,9 @@ LOCK_LIMIT = 5
 
 CONNECT_LIMIT = 5
 """Seconds for one attempt to connect."""
+
+CHECKS_CLIENTS = 140000
+"""The version of PostgreSQL that can notice the end of a client while it works for it."""
 
 log = Logger()
 
@@ -100,7 +103,7 @@ class _Run:
     """One attempt, in a thread."""
 
     def __init__(self, conninfo: str, folder: Path) -> None:
-        self._dsn = make_dsn(conninfo, connect_timeout=CONNECT_LIMIT)
+        self._dsn = make_dsn(conninfo, connect_timeout=CONNECT_LIMIT, **KEEPALIVES)
         self._folder = folder
         self._connection: Any = None
         self._interrupted = False
@@ -128,6 +131,9 @@ class _Run:
             with backend.transaction():
                 backend.execute(f"SET LOCAL lock_timeout = '{LOCK_LIMIT}s'")
                 backend.execute("SET LOCAL statement_timeout = 0")
+                if backend.connection.server_version >= CHECKS_CLIENTS:
+                    # So that a killed dialer's lock is gone before its statement would have ended.
+                    backend.execute("SET LOCAL client_connection_check_interval = '1s'")
                 if not backend.execute(f"SELECT pg_try_advisory_xact_lock({LOCK})").fetchone()[0]:
                     raise _InUse("another dialer does it")
                 if internalmigrations.needs_upgrading(backend):

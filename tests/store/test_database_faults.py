@@ -87,7 +87,8 @@ def admin(server):
 
 def terminate(admin, state):
     admin.execute(
-        "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name = 'test' AND state = %s", [state]
+        "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name = 'test' AND state = %s",
+        [state],
     )
     return admin.rowcount
 
