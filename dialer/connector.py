@@ -105,7 +105,7 @@ class Connector:
         self._base_url = base_url.rstrip("/")
         self._service_identifier = service_identifier
         self._pool = pool
-        address = URI.fromBytes(self._base_url.encode("ascii"))  # type: ignore[no-untyped-call]
+        address = URI.fromBytes(self._base_url.encode("ascii"))
         self._reachability = Reachability(
             reactor, f"Voice connector {self._base_url}", address.host.decode("ascii"), address.port
         )
@@ -118,14 +118,14 @@ class Connector:
 
         `policy` says which certificates are trusted; by default those that the platform trusts.
         """
-        pool = HTTPConnectionPool(reactor, persistent=True)  # type: ignore[no-untyped-call]
+        pool = HTTPConnectionPool(reactor, persistent=True)
         pool.retryAutomatically = False
         pool.maxPersistentPerHost = IDLE_CONNECTIONS
         pool.cachedConnectionTimeout = IDLE_CONNECTION  # type: ignore[assignment]
         # Cookies are no part of the wire format, and a jar has no bound.
         no_cookies = IndexableCookieJar(DefaultCookiePolicy(allowed_domains=()))
         endpoints = HandshakenEndpoints(reactor, CONNECT_TIMEOUT, policy)
-        agent = Agent.usingEndpointFactory(reactor, endpoints, pool)  # type: ignore[no-untyped-call]
+        agent = Agent.usingEndpointFactory(reactor, endpoints, pool)
         client = HTTPClient(agent, cookiejar=no_cookies)
         return cls(reactor, client, base_url, service_identifier, pool=pool)
 
@@ -148,7 +148,7 @@ class Connector:
         self._reachability.stop()
         self._poster.give_up()
         if self._pool is not None:
-            closed: Deferred[None] = self._pool.closeCachedConnections()  # type: ignore[no-untyped-call]
+            closed: Deferred[None] = self._pool.closeCachedConnections()
             closed.addTimeout(CLOSE_TIMEOUT, self._reactor).addErrback(lambda _: None)
             await closed
 

@@ -76,7 +76,7 @@ class Cycle(Service):
         self._attempted = True
         self.wake()
 
-    async def stopService(self) -> None:  # type: ignore[override]
+    async def stopService(self) -> None:
         """Dial no new call; fires when the contact whose turn it was has been dealt with."""
         super().stopService()
         if self._loop.running:

@@ -31,7 +31,7 @@ class HandshakenEndpoints:
     def __init__(self, reactor: Any, timeout: float, policy: IPolicyForHTTPS | None = None) -> None:
         self._reactor = reactor
         self._timeout = timeout
-        self._policy = policy or BrowserLikePolicyForHTTPS()  # type: ignore[no-untyped-call]
+        self._policy = policy or BrowserLikePolicyForHTTPS()
 
     def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
         """Where to connect to for `uri`; fails with ValueError for a scheme that is neither http nor https."""

@@ -77,7 +77,7 @@ class Lease(Service):
                     )
             except DatabaseError:
                 pass
-            await deferLater(self._clock, 1.0)  # type: ignore[arg-type]
+            await deferLater(self._clock, 1.0)
         self._loop.start(self._lease_time / RENEWALS, now=False)
 
     async def _ask(self) -> bool:

@@ -90,14 +90,14 @@ class Outbox(Service):
 
     def startService(self) -> None:
         """Deliver until stopped; needs neither the database nor the VC to be there yet."""
-        super().startService()  # type: ignore[no-untyped-call]
+        super().startService()
         self._stopping = False
         self._bell.ring()
         self._running = Deferred.fromCoroutine(self._run())
 
     def stopService(self) -> Deferred[None]:
         """Claim no more and write the results of what is under way; fires within STOP_TIME, never fails."""
-        super().stopService()  # type: ignore[no-untyped-call]
+        super().stopService()
         self._stopping = True
         self._bell.ring()
         stopped: Deferred[None] = Deferred()

@@ -65,7 +65,7 @@ class Reconcile(Service):
         super().startService()
         self._loop.start(self._interval, now=False)
 
-    async def stopService(self) -> None:  # type: ignore[override]
+    async def stopService(self) -> None:
         """Fires when the round under way has ended."""
         super().stopService()
         if self._loop.running:

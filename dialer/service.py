@@ -8,7 +8,6 @@ from typing import Any
 
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred, gatherResults, maybeDeferred
-from twisted.internet.interfaces import IListeningPort
 from twisted.logger import Logger
 
 from dialer import originate
@@ -57,11 +56,11 @@ class Dialer(Service):
         self._reactor = reactor
         self._settings = settings
         self._surroundings = Surroundings(reactor, settings)
-        self._starting: Deferred[None] | None = None
+        self._starting: Deferred[Any] | None = None
         self._waits_for: str | None = "starting"
         self._parts: Parts | None = None
-        self.port: IListeningPort | None = None
-        """Where HTTP is served, once it is."""
+        self.port: Any = None
+        """The IListeningPort where HTTP is served, once it is."""
 
     def startService(self) -> None:
         """Begin to start; parts that wait for something else keep waiting in the background."""
@@ -73,8 +72,13 @@ class Dialer(Service):
     def started(self) -> Deferred[None]:
         """Fires when the start is complete; dialing may still wait for EFSwitch."""
         done: Deferred[None] = Deferred()
+
+        def ended(result: object) -> object:
+            done.callback(None)
+            return result
+
         if self._starting is not None:
-            self._starting.addBoth(lambda result: (done.callback(None), result)[1])
+            self._starting.addBoth(ended)
         return done
 
     async def _start(self) -> None:
@@ -110,7 +114,7 @@ class Dialer(Service):
             self.log.failure("The dialer cannot start", failure=failure)
         self._surroundings.end_process(str(failure.value))
 
-    async def stopService(self) -> None:  # type: ignore[override]
+    async def stopService(self) -> None:
         """Dial no new call, let commands under way finish, store what is known, release the lease."""
         super().stopService()
         stop = Shutdown(self._reactor, STOP_WITHIN)

@@ -91,7 +91,7 @@ class Settlement(Service):
             self._writing = Deferred.fromCoroutine(self._write())
         return done
 
-    async def stopService(self) -> None:  # type: ignore[override]
+    async def stopService(self) -> None:
         """Try once more to write what waits, then give up; reconciling finds the rest after the next start."""
         self._stopping = True
         if self._pause is not None:
@@ -177,7 +177,7 @@ class Settlement(Service):
             waiting.done.callback(status)
 
     async def _rest(self, seconds: float) -> None:
-        self._pause = deferLater(self._clock, seconds)  # type: ignore[arg-type]
+        self._pause = deferLater(self._clock, seconds)
         try:
             await self._pause
         except CancelledError:

@@ -59,7 +59,7 @@ class Surroundings:
         if settings.provide_efswitch:
             self._efswitch = EFSwitch(self._reactor, password=self.esl_password, rules=Rules(CUSTOMERS))
             port = await self._efswitch.listen(self._reactor)
-            address = port.getHost()
+            address: Any = port.getHost()
             self.switches = ((address.host, address.port),)
             self.log.warn(
                 "PROVIDED: EFSwitch SIMULATOR on {host}:{port}, no customer is called",

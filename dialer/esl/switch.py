@@ -50,6 +50,7 @@ class Switch(Service):
     """
 
     log = Logger()
+    name: str
 
     def __init__(
         self,
@@ -159,13 +160,13 @@ class Switch(Service):
 
     def startService(self) -> None:
         """Begin to connect."""
-        super().startService()  # type: ignore[no-untyped-call]
+        super().startService()
         self._loop = Deferred.fromCoroutine(self._stay_connected())
 
     def stopService(self) -> Deferred[None]:
         """Let the replies under way come, say `exit`, and be gone. Fires within two times GOODBYE."""
         self._become(reason=STOPPING)
-        super().stopService()  # type: ignore[no-untyped-call]
+        super().stopService()
         return Deferred.fromCoroutine(self._stop())
 
     def first_attempt(self) -> Deferred[None]:
@@ -219,7 +220,7 @@ class Switch(Service):
 
     async def _use(self, session: Session) -> None:
         """Connect, and come back when the connection has ended."""
-        connecting = connectProtocol(self._endpoint, session.protocol)  # type: ignore[no-untyped-call]
+        connecting = connectProtocol(self._endpoint, session.protocol)
         connecting.addTimeout(self._command_timeout, self._clock)
         try:
             await self._interruptible(connecting)

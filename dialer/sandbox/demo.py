@@ -49,7 +49,7 @@ class Demo(Service):
         self._url = base_url.rstrip("/")
         self._load = load
         self._interval = interval
-        self._agent = Agent(reactor, connectTimeout=ANSWER_TIMEOUT)  # type: ignore[no-untyped-call]
+        self._agent = Agent(reactor, connectTimeout=ANSWER_TIMEOUT)
         self._display: Display = display_for(output, reactor.seconds)
         self._progress = Progress()
         self._rate = CallRate()
@@ -59,7 +59,7 @@ class Demo(Service):
 
     def startService(self) -> None:
         """Begin."""
-        super().startService()  # type: ignore[no-untyped-call]
+        super().startService()
         self._over = False
         running: Deferred[None] = Deferred.fromCoroutine(self._run())
         self._running = running
@@ -67,7 +67,7 @@ class Demo(Service):
 
     def stopService(self) -> Deferred[None]:
         """Fires once nothing is under way and the terminal is given back."""
-        super().stopService()  # type: ignore[no-untyped-call]
+        super().stopService()
         if self._running is None:
             return succeed(None)
         stopped: Deferred[None] = Deferred.fromCoroutine(self.finished())

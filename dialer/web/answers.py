@@ -39,7 +39,7 @@ class Answer:
     """A body with a status of its own, for a handler that tells what it knows and yet does not succeed."""
 
     status: int
-    body: dict[str, Any]
+    body: object
 
 
 def write_json(request: IRequest, value: object, status: int = 200) -> bytes:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from functools import wraps
-from typing import Any
+from typing import Any, cast
 
 from klein import Klein
 from twisted.internet.defer import Deferred
@@ -68,7 +68,8 @@ class Api:
                 nonlocal gone
                 gone = True
 
-            request.notifyFinish().addErrback(left)
+            finished: Deferred[None] = cast(Any, request).notifyFinish()
+            finished.addErrback(left)
 
             def done(body: bytes) -> None:
                 if not gone:
@@ -126,8 +127,13 @@ class Api:
     async def post_contacts(self, request: IRequest) -> object:
         """A list of contacts, stored whole or not at all; checked in steps so that calls are served meanwhile."""
         contacts: list[NewContact] = []
-        steps = (contacts.extend(step) for step in parse_contacts_steps(_posted(request)))
-        await cooperate(steps).whenDone()
+
+        def check() -> Iterator[None]:
+            for step in parse_contacts_steps(_posted(request)):
+                contacts.extend(step)
+                yield
+
+        await cooperate(check()).whenDone()
         return await self._store(contacts)
 
     async def _store(self, contacts: list[NewContact]) -> object:

@@ -47,7 +47,7 @@ class BoundedRequest(Request):
             return
         self._refused = True
         error = HttpError(413, "too_large", f"the body is larger than {MAX_BODY // 2**20} MiB")
-        body = write_error(self, error)  # type: ignore[arg-type]
+        body = write_error(self, error)
         # Written past the queue of the channel: the request is still being received, and will be read no further.
         channel: Any = self.channel
         channel.transport.write(

@@ -127,7 +127,7 @@ class ReplySender:
         self._ledger = ledger
         self._random = random
         self._endpoints = _Endpoints(reactor)
-        self._agent = Agent.usingEndpointFactory(reactor, self._endpoints)  # type: ignore[no-untyped-call]
+        self._agent = Agent.usingEndpointFactory(reactor, self._endpoints)
         self._stopping = False
 
     async def send(self, url: Callable[[], str | None], reply: dict[str, Any], behaviour: str | None) -> int | None:

@@ -37,13 +37,13 @@ class VoiceConnectorSite(WrappingFactory[ProtocolWrapper]):
 
     def __init__(self, connector: VoiceConnector, reactor: Any) -> None:
         self._resource = _Everything(connector, reactor)
-        site = _QuietSite(self._resource, reactor=reactor)  # type: ignore[no-untyped-call]
-        super().__init__(site)  # type: ignore[no-untyped-call]
+        site = _QuietSite(self._resource, reactor=reactor)
+        super().__init__(site)
         self._closed: Deferred[None] | None = None
 
     def unregisterProtocol(self, p: ProtocolWrapper) -> None:
         """Notice the last connection's end."""
-        super().unregisterProtocol(p)  # type: ignore[no-untyped-call]
+        super().unregisterProtocol(p)
         if not self.protocols and self._closed is not None:
             closed, self._closed = self._closed, None
             closed.callback(None)
@@ -64,7 +64,7 @@ class _Everything(Resource):
     isLeaf = True
 
     def __init__(self, connector: VoiceConnector, reactor: Any) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self._connector = connector
         self._reactor = reactor
         self._open: dict[Request, Any] = {}
