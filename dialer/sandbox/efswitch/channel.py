@@ -161,10 +161,9 @@ class Channel:
 
     def body(self, event: str, form: str) -> str:
         """The headers of `event` that come from the channel, written as `form` wants them."""
-        template = channel_template(event, self.shape())
-        if form == JSON:
-            return template.json % {**self.slots, **self._in_json, "variables": self._written_variables(JSON)}
-        return template.plain % {**self.slots, **self._in_plain, "variables": self._written_variables(form)}
+        encoded = self._in_json if form == JSON else self._in_plain
+        slots = {**self.slots, **encoded, "variables": self._written_variables(form)}
+        return channel_template(event, self.shape(), form).fill(slots)
 
     def _written_variables(self, form: str) -> str:
         """The dial string's variables, written once however many events carry them."""

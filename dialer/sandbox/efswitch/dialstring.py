@@ -101,13 +101,21 @@ def _variables(word: str) -> tuple[dict[str, str], str]:
         if block.startswith("^^") and len(block) > 3:
             delimiter, block = block[2], block[3:]
         for entry in split_at(block, delimiter, MAX_VARIABLES):
-            pair = split_at(entry, "=", 2)
-            if len(pair) == 2:
-                value = _EXPANSION.sub("", pair[1])
-                variables.pop(pair[0], None)
-                if value:
-                    variables[pair[0]] = value
+            name, value = _pair(entry)
+            value = _EXPANSION.sub("", value) if "$" in value else value
+            variables.pop(name, None)
+            if value:
+                variables[name] = value
     return variables, word
+
+
+def _pair(entry: str) -> tuple[str, str]:
+    """An entry's name and value; the value is empty, which is none at all, when there is no `=`."""
+    if "\\" in entry or "'" in entry:
+        name, value = ([*split_at(entry, "=", 2), ""])[:2]
+        return name, value
+    name, _, value = entry.partition("=")
+    return name.strip(" "), value.strip(" ")
 
 
 def _closing(text: str) -> int | None:
