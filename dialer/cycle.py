@@ -134,20 +134,21 @@ class Cycle(Service):
         shares = allocate(await self._store.queues(types), slots, early=early, capacity=self._capacity)
         if not shares:
             return
-        placed = 0
+        again = False
         contacts = await self._store.heads(shares, types)
         for contact in contacts:
             if not self.running or self._due.timed:
                 return
             outcome = await self._place(contact)
-            placed += outcome is Placed.SENT
+            # Its slot is left over, and it is not eligible again at once: the next in line may have it. One that was
+            # taken meanwhile says nothing about slots, and asking again for it at once could go on for ever.
+            again |= outcome in (Placed.HELD, Placed.FAILED, Placed.NO_SWITCH)
             if outcome is Placed.NO_SWITCH:
                 # An outage must not burn the list: these slots are free again at the next timed cycle.
                 self._burned += 1
                 if self._policy is DownPolicy.HOLD:
                     return
-        if placed < len(contacts):
-            # Slots are left over by those that could not be dialed; none of them is eligible again at once.
+        if again:
             self._due.early = True
 
     def _dialable(self) -> list[CampaignType]:
