@@ -176,6 +176,7 @@ class EmbeddedPostgres:
         if found is None:
             self._tidy_up()
             return None
+        self._sockets = found.sockets
         deadline = time.monotonic() + ANSWER_LIMIT
         while time.monotonic() < deadline and self._postmaster() is not None:
             try:

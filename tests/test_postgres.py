@@ -175,6 +175,18 @@ async def test_the_server_of_a_killed_dialer_is_taken_over_and_then_ours_to_stop
 
 
 @pytest_twisted.ensureDeferred
+async def test_the_socket_of_a_server_that_was_taken_over_is_removed_with_it(make, tmp_path):
+    deep = tmp_path / ("d" * 60) / ("e" * 60)
+    killed = make(deep)
+    sockets = socket_folder(await killed.start())
+    forget(killed)
+    server = make(deep)
+    assert_that(socket_folder(await server.start()), equal_to(sockets))
+    await server.stop()
+    assert_that(sockets.exists(), is_(False))
+
+
+@pytest_twisted.ensureDeferred
 async def test_the_server_of_a_killed_dialer_that_does_not_answer_is_replaced(make, tmp_path, monkeypatch):
     monkeypatch.setattr("dialer.postgres.ANSWER_LIMIT", 4)
     monkeypatch.setattr("dialer.postgres.FAST_STOP_LIMIT", 1)
