@@ -87,8 +87,13 @@ class Settlement(Service):
         self._waiting.append(_Waiting(change, done))
         if len(self._waiting) > KEPT:
             self._drop(self._waiting.popleft())
-        if self._writing is None and not self._stopping:
-            self._writing = Deferred.fromCoroutine(self._write())
+        if self._writing is None:
+            if self._stopping:
+                self._drop_all()
+            else:
+                # Before the writing begins: it may be over before it first waits.
+                self._writing = Deferred()
+                Deferred.fromCoroutine(self._write())
         return done
 
     async def stopService(self) -> None:
@@ -96,11 +101,9 @@ class Settlement(Service):
         self._stopping = True
         if self._pause is not None:
             self._pause.cancel()
+        super().stopService()
         if self._writing is not None:
             await self._writing
-        while self._waiting:
-            self._drop(self._waiting.popleft())
-        super().stopService()
 
     async def settle_soon(self, change: Change) -> str | None:
         """As `settle`, for somebody who waits for the answer: fails with DatabaseDown after `patience` seconds.
@@ -121,6 +124,10 @@ class Settlement(Service):
         done.addBoth(forward)
         return await soon
 
+    def _drop_all(self) -> None:
+        while self._waiting:
+            self._drop(self._waiting.popleft())
+
     def _drop(self, waiting: _Waiting) -> None:
         self.dropped += 1
         change = waiting.change
@@ -139,6 +146,7 @@ class Settlement(Service):
                     # The changes are facts: they stay first in line. Applying one twice is harmless.
                     self._waiting.extendleft(reversed(batch))
                     if self._stopping:
+                        self._drop_all()
                         return
                     failures += 1
                     await self._rest(backoff(failures, first=FIRST_RETRY, longest=LONGEST_RETRY, random=self._random))
@@ -156,7 +164,9 @@ class Settlement(Service):
                         largest *= 2
                     self._tell(batch, changed)
         finally:
-            self._writing = None
+            writing, self._writing = self._writing, None
+            if writing is not None:
+                writing.callback(None)
 
     def _next(self, largest: int) -> list[_Waiting]:
         """The first changes in line, at most one of each contact: a statement changes a row once."""
