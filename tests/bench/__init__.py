@@ -1,0 +1,1 @@
+"""`python -m tests.bench`: the published benchmark, repeated against a dialer with everything real but the calls."""
