@@ -119,6 +119,7 @@ class Calls:
         self._ends = SeenEnds(clock)
         self._under_way: set[Deferred[object]] = set()
         self._grace: set[IDelayedCall] = set()
+        self._stopping = False
 
     def __iter__(self) -> Iterator[Call]:
         """The calls whose result is not on its way yet."""
@@ -326,6 +327,10 @@ class Calls:
             self._close(call, Status.PENDING, end_chat=call.contact.is_agent)
             return
 
+        if self._stopping:
+            # Nobody would be left to ask EFSwitch; the next start does.
+            return
+
         def look() -> None:
             self._grace.discard(delayed)
             self._track(self._after_grace(switch, call, refused))
@@ -399,6 +404,7 @@ class Calls:
 
     async def drain(self) -> None:
         """Fires when no command is waiting for its reply and no refusal is being looked into."""
+        self._stopping = True
         for delayed in list(self._grace):
             delayed.cancel()
         self._grace.clear()
