@@ -9,6 +9,8 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
+from dialer.store.deferred import shield
+
 LEAST = 0.25
 """Seconds that each step gets, however long the ones before it took."""
 
@@ -33,18 +35,22 @@ class Shutdown:
         def give_up() -> None:
             nonlocal late
             late = True
+            running.cancel()
+            # It may not heed that.
             done.cancel()
 
         async def run() -> None:
             if (awaited := work()) is not None:
                 await awaited
 
-        done: Deferred[None] = Deferred.fromCoroutine(run())
+        running: Deferred[None] = Deferred.fromCoroutine(run())
+        done = shield(running)
         timer = self._clock.callLater(patience, give_up)
         try:
             await done
         except CancelledError:
             if not late:
+                running.cancel()
                 raise
             self.log.error("Shutdown: {name} took longer than {patience:.1f} s", name=name, patience=patience)
         except Exception:
