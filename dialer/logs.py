@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from textwrap import indent
 from typing import Any, TextIO
 
 from twisted.logger import (
@@ -36,7 +37,8 @@ class LineObserver:
         text = formatEvent(event).replace("\r", "\\r").replace("\n", "\\n")
         line = f"{time} {level:<8} {event.get('log_namespace', '-')} {text}\n"
         if (failure := event.get("log_failure")) is not None:
-            line += failure.getTraceback()
+            # Nor must one in the message of an exception.
+            line += indent(failure.getTraceback(), "  ", lambda _: True)
         for stream in self._streams:
             try:
                 stream.write(line)
