@@ -1,0 +1,60 @@
+"""The ends of calls that are nobody's here."""
+
+from __future__ import annotations
+
+import pytest
+from hamcrest import assert_that, equal_to, is_, none
+from twisted.internet.task import Clock
+
+from dialer import ends as module
+from dialer.ends import SeenEnds
+from dialer.outcome import CallEnd
+
+BUSY = CallEnd("USER_BUSY", answered=False, bridged=False)
+TALKED = CallEnd("NORMAL_CLEARING", answered=True, bridged=True)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    clock = Clock()
+    clock.advance(100)
+    return clock
+
+
+def test_an_end_is_remembered_once(clock: Clock) -> None:
+    ends = SeenEnds(clock)
+    ends.add("a", BUSY)
+    ends.add("b", TALKED)
+    assert_that((ends.pop("a", since=0), ends.pop("a", since=0)), equal_to((BUSY, None)))
+    assert_that(ends.pop("b", since=0), is_(TALKED))
+
+
+def test_an_end_that_was_not_seen_is_none(clock: Clock) -> None:
+    assert_that(SeenEnds(clock).pop("a", since=float("-inf")), none())
+
+
+@pytest.mark.parametrize(("sent_at", "found"), [(99.9, BUSY), (100.0, BUSY), (100.1, None)])
+def test_an_end_seen_before_the_call_was_sent_is_of_an_earlier_call(
+    clock: Clock, sent_at: float, found: CallEnd | None
+) -> None:
+    ends = SeenEnds(clock)
+    ends.add("a", BUSY)
+    clock.advance(50)
+    assert_that(ends.pop("a", since=sent_at), is_(found))
+
+
+def test_of_two_ends_the_later_holds(clock: Clock) -> None:
+    ends = SeenEnds(clock)
+    ends.add("a", BUSY)
+    clock.advance(1)
+    ends.add("a", TALKED)
+    assert_that(ends.pop("a", since=100.5), is_(TALKED))
+
+
+def test_too_many_ends_forget_the_one_seen_longest_ago(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "KEPT", 2)
+    ends = SeenEnds(clock)
+    for call_id in ["a", "b", "a", "c"]:
+        ends.add(call_id, BUSY)
+    found = {call_id: ends.pop(call_id, since=0) is not None for call_id in "abc"}
+    assert_that(found, equal_to({"a": True, "b": False, "c": True}))
