@@ -48,6 +48,7 @@ class Lease(Service):
         self._on_change = on_change
         self._renewed: float | None = None
         self._said = True
+        self._released = False
         self.owner = owner
         self.instance = str(uuid4())
         self._loop = LoopingCall(self._renew)
@@ -84,7 +85,7 @@ class Lease(Service):
         began = self._clock.seconds()
         asked = {"owner": self.owner, "instance": self.instance, "lease_time": self._lease_time}
         claimed = bool(await self._database.run(sql("lease_claim"), asked))
-        if claimed:
+        if claimed and not self._released:
             # From before it was asked: the database's lease can only run out later than ours.
             self._renewed = began
         return claimed
@@ -110,11 +111,11 @@ class Lease(Service):
 
     async def release(self) -> None:
         """Let others take over at once what this process still holds."""
-        if self._loop.running:
-            self._loop.stop()
-        if self._renewed is None:
-            return
+        self._released = True
         self._renewed = None
+        if not self._loop.running:
+            return
+        self._loop.stop()
         try:
             await self._database.run(sql("lease_release"), {"owner": self.owner, "instance": self.instance})
         except DatabaseError as error:
