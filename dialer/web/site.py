@@ -1,8 +1,9 @@
-"""The HTTP server below the routes: refuses bodies that are too large before they are stored anywhere."""
+"""The HTTP server below the routes: refuses what no route could answer, bodies that are too large among it."""
 
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import unquote_to_bytes
 
 from twisted.web.server import Request, Site
 
@@ -10,6 +11,10 @@ from dialer.web.answers import HttpError, write_error
 
 MAX_BODY = 32 * 1024 * 1024
 """Bytes of a request body (SPEC 3)."""
+
+MAX_UNREAD = 2 * MAX_BODY
+"""Bytes of a refused body that are received and forgotten: many clients look for the answer only once they have sent
+everything, and would find the connection broken instead."""
 
 IDLE_TIMEOUT = 60
 """Seconds in which a connection must get on with its request."""
@@ -36,25 +41,45 @@ class BoundedRequest(Request):
             self._refuse()
         if not self._refused:
             super().handleContentChunk(data)
+        elif self._received > MAX_UNREAD:
+            self.loseConnection()
 
     def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
         """Route what was not refused."""
-        if not self._refused:
+        if self._refused:
+            self.loseConnection()
+        else:
             super().requestReceived(command, path, version)
+
+    def process(self) -> None:
+        """Route by the path, which klein takes to be UTF-8."""
+        try:
+            unquote_to_bytes(self.path).decode()
+        except UnicodeDecodeError:
+            self.write(write_error(self, HttpError(404, "not_found", "there is no such path")))
+            self.finish()
+        else:
+            super().process()
+
+    def getRequestHostname(self) -> bytes:
+        """The same for all: no route depends on the Host header, and many a one breaks klein's router."""
+        return b"dialer"
 
     def _refuse(self) -> None:
         if self._refused:
             return
         self._refused = True
+        # It would be told to go on sending.
+        self.requestHeaders.removeHeader(b"expect")
         error = HttpError(413, "too_large", f"the body is larger than {MAX_BODY // 2**20} MiB")
         body = write_error(self, error)
-        # Written past the queue of the channel: the request is still being received, and will be read no further.
+        # Written past the queue of the channel: the request is still being received.
         channel: Any = self.channel
         channel.transport.write(
             b"HTTP/1.1 413 Request Entity Too Large\r\nContent-Type: application/json; charset=utf-8\r\n"
             b"Connection: close\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
         )
-        channel.transport.loseConnection()
+        channel.transport.loseWriteConnection()
 
 
 class BoundedSite(Site):
@@ -64,7 +89,8 @@ class BoundedSite(Site):
     noisy = False
 
     def __init__(self, resource: Any, **keywords: Any) -> None:
-        super().__init__(resource, timeout=IDLE_TIMEOUT, **keywords)
+        # A form is another content type like any other: not to be parsed, and refused by the routes.
+        super().__init__(resource, timeout=IDLE_TIMEOUT, parsePOSTFormSubmission=False, **keywords)
         self.displayTracebacks = False
 
     def log(self, request: Any) -> None:
