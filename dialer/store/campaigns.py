@@ -52,6 +52,8 @@ class CampaignStore:
         asked = {"campaign_id": campaign_id}
 
         async def remove(run: Run) -> list[dict[str, Any]]:
+            # Marked before and after: before, so that none comes back unseen between the two; after, see its SQL.
+            await run(sql("campaign_purge_active"), asked)
             removed = await run(sql("campaign_purge"), asked)
             await run(sql("campaign_purge_active"), asked)
             return removed

@@ -4,15 +4,20 @@ WITH asked AS (
     SELECT * FROM unnest(
         %(ids)s::text[], %(takings)s::integer[], %(from_statuses)s::text[], %(end_chats)s::boolean[], %(agents)s::text[])
         AS asked (id, taking, from_status, end_chat, agent)
+), held AS (
+    -- Locked before on_return is read: a purge that is just being committed must be seen by one of the two below.
+    SELECT contacts.id, on_return, asked.end_chat, asked.agent
+    FROM contacts JOIN asked
+        ON contacts.id = asked.id AND contacts.taking = asked.taking AND contacts.status = asked.from_status
+    FOR UPDATE OF contacts
 ), removed AS (
-    DELETE FROM contacts USING asked
-    WHERE contacts.id = asked.id AND contacts.taking = asked.taking AND contacts.status = asked.from_status
-      AND on_return = 'purge'
+    DELETE FROM contacts USING held
+    WHERE contacts.id = held.id AND held.on_return = 'purge'
     RETURNING contacts.id, contacts.taking, 'removed'::text AS status, customer_number, tenant_id, end_chat
 ), returned AS (
     UPDATE contacts SET
-        status = CASE on_return WHEN 'stop' THEN 'stopped' ELSE 'pending' END,
-        agent = COALESCE(asked.agent, contacts.agent),
+        status = CASE held.on_return WHEN 'stop' THEN 'stopped' ELSE 'pending' END,
+        agent = COALESCE(held.agent, contacts.agent),
         owner = NULL,
         switch = NULL,
         dial_time = NULL,
@@ -20,9 +25,8 @@ WITH asked AS (
         bridged = false,
         on_return = NULL,
         hold_until = now() + %(hold)s * interval '1 second'
-    FROM asked
-    WHERE contacts.id = asked.id AND contacts.taking = asked.taking AND contacts.status = asked.from_status
-      AND on_return IS DISTINCT FROM 'purge'
+    FROM held
+    WHERE contacts.id = held.id AND held.on_return IS DISTINCT FROM 'purge'
     RETURNING contacts.id, contacts.taking, contacts.status::text, customer_number, tenant_id, end_chat
 ), changed AS (
     SELECT * FROM removed UNION ALL SELECT * FROM returned
