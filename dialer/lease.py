@@ -101,7 +101,7 @@ class Lease(Service):
             pass
         except Exception:
             self.log.failure("Could not renew the lease of {owner}", owner=self.owner)
-        if self.held != self._said:
+        if self.held != self._said and not self._released:
             self._said = self.held
             if self.held:
                 self.log.info("Lease of {owner} renewed", owner=self.owner)

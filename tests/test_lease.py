@@ -238,7 +238,7 @@ def test_a_renewal_under_way_does_not_bring_back_a_released_lease(held: Held) ->
     held.database.answer = []
     released = held.release()
     slow.callback(CLAIMED)
-    assert_that((released.called, held.lease.held), equal_to((True, False)))
+    assert_that((released.called, held.lease.held, held.changes), equal_to((True, False, [])))
     assert_that(held.database.asked[-1], is_("release"))
 
 
