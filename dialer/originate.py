@@ -23,9 +23,6 @@ from dialer.rules import (
     is_host,
 )
 
-_ARRAY = "ARRAY::"
-"""FreeSWITCH takes a value that starts so for a list, and keeps its parts only."""
-
 
 class CannotBeCarried(DialerError):
     """A value cannot be sent to EFSwitch as it is. `field` names it, `reason` says what is allowed."""
@@ -116,8 +113,5 @@ def _queue(contact: NewContact, reply: AgentReply) -> tuple[str, str]:
 
 
 def _quoted(field: str, value: str | None, rule: Rule) -> str:
-    checked = _checked(field, value, rule)
-    if checked.startswith(_ARRAY):
-        raise CannotBeCarried(field, f"must not start with {_ARRAY}")
-    escaped = checked.replace(",", r"\,")
+    escaped = _checked(field, value, rule).replace(",", r"\,")
     return f"'{escaped}'"

@@ -3,7 +3,7 @@
 ASCII is spelled out: `\\d` and `str.isdigit` accept the digits of every script. The patterns are the common ground of
 Python's `re`, Rust's regex (pydantic) and ECMA 262 (OpenAPI), so that one text serves all three. What FreeSWITCH makes
 of each character was recorded from a real one: in `{name=value,...}` a backslash, quote, brace, `$` or control
-character changes the command, and `:_:` starts another originate.
+character changes the command, `:_:` starts another originate, and a value that starts with `ARRAY::` is a list.
 """
 
 from __future__ import annotations
@@ -25,12 +25,14 @@ def encodable(text: str) -> bool:
 
 @frozen
 class Rule:
-    """A kind of text: `allowed` says in words what `pattern`, `max_length` (characters) and `forbidden` say exactly."""
+    """A kind of text: `allowed` says in words what `pattern`, `max_length` (characters), `forbidden` and
+    `forbidden_start` say exactly."""
 
     allowed: str
     pattern: str
     max_length: int
     forbidden: str | None = None
+    forbidden_start: str | None = None
     _matcher: re.Pattern[str] = field(init=False, repr=False, eq=False)
 
     @_matcher.default
@@ -43,6 +45,7 @@ class Rule:
             len(text) <= self.max_length
             and self._matcher.fullmatch(text) is not None
             and (self.forbidden is None or self.forbidden not in text)
+            and (self.forbidden_start is None or not text.startswith(self.forbidden_start))
             and encodable(text)
         )
 
@@ -53,7 +56,15 @@ GATEWAY_ID = Rule("1 to 40 letters, digits, . _ or -", "^[A-Za-z0-9._-]+$", 40)
 NAME = Rule("1 to 40 letters, digits, . _ : or -", "^[A-Za-z0-9._:-]+$", 40)
 """A campaign or a tenant."""
 
-RESOURCE_ID = Rule("1 to 40 letters, digits, . _ : or -, without :_:", NAME.pattern, 40, forbidden=":_:")
+_ARRAY = "ARRAY::"
+
+RESOURCE_ID = Rule(
+    f"1 to 40 letters, digits, . _ : or -, without :_: and not beginning with {_ARRAY}",
+    NAME.pattern,
+    40,
+    forbidden=":_:",
+    forbidden_start=_ARRAY,
+)
 """A queue or an agent by its id: like `NAME`, but EFSwitch gets it."""
 
 PRINTABLE = Rule("at most 40 characters, none of them a control character", f"^[^{_CONTROL}]*$", 40)
@@ -61,10 +72,12 @@ EXTENSION = Rule("1 to 20 digits, letters, * # _ - or +", "^[0-9A-Za-z*#_+-]+$",
 """An IVR or an agent: what EFSwitch dials on our side."""
 
 QUEUE = Rule(
-    r"1 to 20 characters, none of them \ ' { } $ or a control character, without :_: and without spaces around it",
+    r"1 to 20 characters, none of them \ ' { } $ or a control character, without :_:, without spaces around it and not "
+    rf"beginning with {_ARRAY}",
     rf"^[^ \\'{{}}${_CONTROL}]([^\\'{{}}${_CONTROL}]*[^ \\'{{}}${_CONTROL}])?$",
     20,
     forbidden=":_:",
+    forbidden_start=_ARRAY,
 )
 """The name of a queue. FreeSWITCH loses spaces around it."""
 

@@ -50,8 +50,9 @@ HOSTILE = ["a\n", "\na", "a\nb", "a\r\n\r\nb", "a\0", "a,b=c", "a'b", 'a"b', "a\
 HOSTILE_TO_A_QUEUE = ["a\n", "\na", "a\r", "a\tb", "a\0b", "a'b", "a\\b", "a{b", "a}b", "a$b", "${a}", "\x1b",
                       "a\x7fb", "a\x85b",
                       "a\u2028b", "a\u2029b", "a:_:b", ":_:", " a", "a ", " ", "\ud800", "a\udfffb",
-                      "x" * 21]  # fmt: skip
-GOOD_QUEUES = ["x", "x" * 20, "é" * 20, "😀" * 20, "Sales, north", 'a"b=c;d|e%20@/&', "a  b", "Prüfung", "a:_b", "٣"]
+                      "x" * 21, "ARRAY::", "ARRAY::a|:b"]  # fmt: skip
+GOOD_QUEUES = ["x", "x" * 20, "é" * 20, "😀" * 20, "Sales, north", 'a"b=c;d|e%20@/&', "a  b", "Prüfung", "a:_b", "٣",
+               "xARRAY::"]  # fmt: skip
 WRONG_TIMES: list[Any] = ["", "2026-11-23", "2026-11-23T08:00:00", "2026-11-23T08:00", "1700000000", 1700000000, 1.5,
                           True, [], {},
                           "2026-13-01T00:00:00Z", "2026-02-29T00:00:00Z", "2026-11-23T25:00:00Z",
@@ -88,7 +89,7 @@ RULES: dict[str, tuple[list[Any], list[Any]]] = {
     "dialingMode": (["PREDICTIVE", "PREVIEW", "PROGRESSIVE"], ["predictive", "POWER", "PREVIEW ", *HOSTILE,
                      *NOT_TEXT]),
     "routingMode": (["AGENT", "QUEUE"], ["agent", "ID", "QUEUE\n", *HOSTILE, *NOT_TEXT]),
-    "resourceId": (["a", "A" * 40, "1.2_3:4-5", "a::_b"], ["a" * 41, "a*", "a:_:b", *HOSTILE, *NOT_TEXT]),
+    "resourceId": (["a", "A" * 40, "1.2_3:4-5", "a::_b"], ["a" * 41, "a*", "a:_:b", "ARRAY::a", *HOSTILE, *NOT_TEXT]),
     "queueName": (GOOD_QUEUES, [*HOSTILE_TO_A_QUEUE, *NOT_TEXT]),
     "tenantId": (["a", "A" * 40, "1.2_3:4-5"], ["a" * 41, "a*", *HOSTILE, *NOT_TEXT]),
     "schedulingMetadata": (
