@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 import pytest_twisted
 from hamcrest import (
-    all_of,
     assert_that,
     contains_exactly,
     contains_inanyorder,
@@ -510,20 +509,17 @@ async def test_a_reply_while_the_dialer_stops_is_answered_503_and_one_under_way_
     contact = await waiting(world)
     world.switch.faults.delay = 0.4
     under_way = Deferred.fromCoroutine(send(world, contact))
-    await world.until(lambda: world.switch.connections)
-    stored = await world.until_status(contact, "dialed")
-    assert_that(stored["dialTime"] is not None)
+    await world.until_status(contact, "dialed")
     late = Deferred.fromCoroutine(send(world, contact, agent="1006"))
     await world.get("/healthz")
     stopped = Deferred.fromCoroutine(world.stop_dialer())
     answers(await under_way, contact, "dialed")
     reply = await late
     refuses(reply, 503, "stopping")
-    assert_that(reply.headers.getRawHeaders("Retry-After"), all_of(has_length(1)))
+    assert_that(reply.headers.getRawHeaders("Retry-After"), has_length(1))
     world.switch.faults.delay = 0.0
     await stopped
     await world.start()
     await world.until_ready()
     assert_that(await world.contact(contact), has_entries(status="dialed"))
     assert_that((len(world.attempts(contact)), world.end_chats(contact)), is_((1, [])))
-    assert_that(world.end_chats(contact), is_(empty()))

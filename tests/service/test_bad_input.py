@@ -32,8 +32,8 @@ _numbers = itertools.count(447700920000)
 
 TEXTS = list(dict.fromkeys([*HOSTILE, *HOSTILE_TO_A_QUEUE, *GOOD_QUEUES, "%", "100%_%41", "%0a%0a", "\\n", "$1",
                             "`id`", '"', "a'", "'", "''", "{}", "{{", "ARRAY::a|:b", "ARRAY::a", "a,", ",",
-                            "\u0663\u0664", ",origination_uuid=x", "\uff11\uff12", "\u0967", "a=b", "=", "^^:a=1", "|", "&park()",
-                            "a\x00b", "\n\nbgapi status"]))  # fmt: skip
+                            "\u0663\u0664", ",origination_uuid=x", "\uff11\uff12", "\u0967", "a=b", "=", "^^:a=1", "|",
+                            "&park()", "a\x00b", "\n\nbgapi status"]))  # fmt: skip
 """Texts that mean something to a shell, a URL, PostgreSQL, or FreeSWITCH in one of its three readings."""
 
 
