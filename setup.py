@@ -28,6 +28,7 @@ TEST = [
     "pytest>=9.2,<10",
     "pytest-twisted>=1.14,<2",
     "ruff==0.17.6",
+    "setuptools>=75,<83",  # as in pyproject.toml: a test builds the wheel without the network
 ]
 
 setup(
