@@ -13,7 +13,6 @@ from hamcrest import (
     contains_exactly,
     contains_inanyorder,
     contains_string,
-    empty,
     equal_to,
     greater_than,
     has_entries,
