@@ -346,7 +346,7 @@ class Calls:
             exists = await switch.exists(call.contact.id)
         except (SwitchDown, CommandRefused):
             return
-        if exists or call.over:
+        if exists or call.over or call.answered or call.bridged:
             return
         is_agent = call.contact.is_agent
         if refused.kind is RefusalKind.INVALID_GATEWAY:
