@@ -139,6 +139,9 @@ class Cycle(Service):
         for contact in contacts:
             if not self.running or self._due.timed:
                 return
+            if contact.campaign_type not in self._dialable():
+                # The switch was lost meanwhile: an agent would be reserved in vain, or the calls are being compared.
+                continue
             outcome = await self._place(contact)
             # Its slot is left over, and it is not eligible again at once: the next in line may have it. One that was
             # taken meanwhile says nothing about slots, and asking again for it at once could go on for ever.

@@ -1,0 +1,535 @@
+"""When to dial, with the clock and everything around the cycle in the hands of the test."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hamcrest import assert_that, contains_exactly, empty, equal_to, has_length, is_, is_not
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+
+from dialer.agents import Agents
+from dialer.calls import Calls, DownPolicy, Placed
+from dialer.contact import CampaignType, Contact
+from dialer.cycle import Cycle
+from dialer.esl.fleet import Fleet
+from dialer.selection import CampaignQueue, Share
+from dialer.store import contacts as store_module
+from dialer.store.contacts import ContactStore
+from dialer.store.database import DatabaseDown
+from dialer.throttle import ThrottleClosed
+from tests.hygiene import LoggedFailures
+from tests.stand_in import stands_in_for
+
+INTERVAL = 20.0
+IVR, AGENT = CampaignType.IVR, CampaignType.AGENT
+
+
+@stands_in_for(ContactStore)
+class Table:
+    """The waiting contacts in order of arrival, and how many are active; `asked` tells each question."""
+
+    def __init__(self) -> None:
+        self.waiting: list[Contact] = []
+        self.active = 0
+        self.asked: list[str] = []
+        self.expired: list[int] = []
+        self.fails: Exception | None = None
+        self.types: list[Collection[CampaignType]] = []
+
+    async def expire(self) -> int:
+        self._note("expire")
+        return self.expired.pop(0) if self.expired else 0
+
+    async def count_active(self) -> tuple[int, int]:
+        self._note("count")
+        return self.active, self.active
+
+    async def queues(self, types: Collection[CampaignType]) -> list[CampaignQueue]:
+        self._note("queues")
+        self.types.append(types)
+        queues: dict[str, CampaignQueue] = {}
+        for arrival, contact in enumerate(self._of(types)):
+            first = queues.get(contact.campaign_id)
+            oldest = first.oldest if first else datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=arrival)
+            place = first.oldest_arrival if first else arrival
+            queues[contact.campaign_id] = CampaignQueue(
+                contact.campaign_id, 1 + (first.eligible if first else 0), oldest, place
+            )
+        return list(queues.values())
+
+    async def heads(self, shares: Sequence[Share], types: Collection[CampaignType]) -> list[Contact]:
+        self._note("heads")
+        return [
+            contact
+            for share in shares
+            for contact in [c for c in self._of(types) if c.campaign_id == share.campaign_id][: share.contacts]
+        ]
+
+    def _of(self, types: Collection[CampaignType]) -> list[Contact]:
+        return [contact for contact in self.waiting if contact.campaign_type in types]
+
+    def _note(self, question: str) -> None:
+        self.asked.append(question)
+        if self.fails is not None:
+            raise self.fails
+
+
+class Line:
+    """A switch as far as its state goes."""
+
+    def __init__(self) -> None:
+        self.ready = self.connected = True
+
+
+@stands_in_for(Fleet)
+class Lines:
+    def __init__(self, line: Line) -> None:
+        self.switches = (line,)
+        self.attempts: Deferred[None] = Deferred()
+
+    @property
+    def reachable(self) -> bool:
+        return any(line.ready for line in self.switches)
+
+    def first_attempts(self) -> Deferred[None]:
+        return self.attempts
+
+
+class Owner:
+    held = True
+
+
+class Bench:
+    def __init__(self, *, capacity: int = 5, policy: DownPolicy = DownPolicy.FAIL, attempted: bool = True) -> None:
+        self.clock = Clock()
+        self.table = Table()
+        self.line = Line()
+        self.fleet = Lines(self.line)
+        self.lease = Owner()
+        self.attempted = attempted
+        self.placed: list[str] = []
+        self.outcome: Callable[[Contact], Any] = lambda contact: Placed.SENT
+        self.cycle: Any = Cycle(
+            self.clock,
+            self.table,  # type: ignore[arg-type]
+            self.fleet,  # type: ignore[arg-type]
+            _IvrSide(self),  # type: ignore[arg-type]
+            _AgentSide(self),  # type: ignore[arg-type]
+            self.lease,  # type: ignore[arg-type]
+            interval=INTERVAL,
+            capacity=capacity,
+            policy=policy,
+        )
+
+    async def place(self, contact: Contact, kind: CampaignType) -> Placed:
+        """What becomes of a contact whose turn it is: it is no longer waiting, but when it was held or taken."""
+        assert contact.campaign_type is kind
+        self.placed.append(contact.id)
+        outcome = self.outcome(contact)
+        if isinstance(outcome, Deferred):
+            outcome = await outcome
+        if isinstance(outcome, Exception):
+            raise outcome
+        self.table.waiting.remove(contact)
+        self.table.active += outcome is Placed.SENT
+        return outcome  # type: ignore[no-any-return]
+
+    def put(self, *ids: str, kind: CampaignType = IVR, campaign: str = "k") -> None:
+        self.table.waiting += [
+            Contact(id=each, customer_number="1", campaign_type=kind, gateway_id="gw", campaign_id=campaign)
+            for each in ids
+        ]
+
+    def start(self) -> None:
+        """The first cycle finds nobody connected yet; the first attempt to connect ends, if it does, right after it."""
+        self.cycle.startService()
+        if self.attempted:
+            self.fleet.attempts.callback(None)
+
+    def asked(self) -> list[str]:
+        """The questions to the store since this was last asked."""
+        asked, self.table.asked = self.table.asked, []
+        return asked
+
+
+@stands_in_for(Calls)
+class _IvrSide:
+    def __init__(self, bench: Bench) -> None:
+        self._bench = bench
+
+    async def place_ivr(self, contact: Contact) -> Placed:
+        return await self._bench.place(contact, IVR)
+
+
+@stands_in_for(Agents)
+class _AgentSide:
+    def __init__(self, bench: Bench) -> None:
+        self._bench = bench
+
+    async def request(self, contact: Contact) -> Placed:
+        return await self._bench.place(contact, AGENT)
+
+
+@pytest.fixture
+def bench() -> Iterator[Bench]:
+    bench = Bench()
+    yield bench
+    stop(bench)
+
+
+def stop(bench: Bench) -> Deferred[None]:
+    return Deferred.fromCoroutine(bench.cycle.stopService())
+
+
+# -- timed and early ---------------------------------------------------------------------------------------------------
+
+
+def test_a_timed_cycle_comes_at_the_start_and_then_at_each_interval(bench: Bench) -> None:
+    bench.start()
+    assert_that(bench.asked().count("expire"), is_(1))
+    bench.clock.advance(INTERVAL - 1)
+    assert_that(bench.asked(), empty())
+    bench.put("a")
+    bench.clock.advance(1)
+    assert_that((bench.asked().count("expire"), bench.placed), equal_to((1, ["a"])))
+
+
+def test_a_wake_starts_an_early_cycle_that_expires_nobody(bench: Bench) -> None:
+    bench.start()
+    bench.asked()
+    bench.put("a")
+    bench.cycle.wake()
+    assert_that(bench.asked(), contains_exactly("count", "queues", "heads"))
+    assert_that(bench.placed, contains_exactly("a"))
+
+
+def test_an_early_cycle_serves_campaigns_without_an_active_contact_first(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[dict[str, Any]] = []
+
+    def allocate(queues: Any, slots: int, **how: Any) -> list[Share]:
+        seen.append(how | {"slots": slots})
+        return []
+
+    monkeypatch.setattr("dialer.cycle.allocate", allocate)
+    bench.start()
+    bench.clock.advance(INTERVAL)
+    bench.table.active = 2
+    bench.cycle.wake()
+    timed, early = {"early": False, "capacity": 5, "slots": 5}, {"early": True, "capacity": 5, "slots": 3}
+    assert_that(seen[-2:], contains_exactly(timed, early))
+
+
+def test_any_number_of_wakes_while_a_cycle_runs_are_one(bench: Bench) -> None:
+    slow: Deferred[Placed] = Deferred()
+    bench.put("a")
+    bench.outcome = lambda _: slow
+    bench.start()
+    bench.asked()
+    for _ in range(10):
+        bench.cycle.wake()
+    assert_that(bench.asked(), empty())
+    slow.callback(Placed.SENT)
+    assert_that(bench.asked(), contains_exactly("count", "queues"))
+
+
+def test_only_one_contact_is_placed_at_a_time(bench: Bench) -> None:
+    turns: dict[str, Deferred[Placed]] = {}
+    bench.put("a", "b")
+    bench.outcome = lambda contact: turns.setdefault(contact.id, Deferred())
+    bench.start()
+    bench.cycle.wake()
+    assert_that(bench.placed, contains_exactly("a"))
+    turns["a"].callback(Placed.SENT)
+    assert_that(bench.placed, contains_exactly("a", "b"))
+    turns["b"].callback(Placed.SENT)
+
+
+def test_a_timed_cycle_that_becomes_due_ends_the_list_of_the_one_before(bench: Bench) -> None:
+    slow: Deferred[Placed] = Deferred()
+    bench.put("a", "b", "c")
+    bench.outcome = lambda contact: slow if contact.id == "a" else Placed.SENT
+    bench.start()
+    bench.put("urgent", campaign="fewer")
+    bench.clock.advance(INTERVAL)
+    bench.asked()
+    slow.callback(Placed.SENT)
+    assert_that(bench.asked()[0], is_("expire"))
+    assert_that(bench.placed, contains_exactly("a", "urgent", "b", "c"))
+
+
+def test_a_wake_does_not_end_the_list_of_the_cycle_under_way(bench: Bench) -> None:
+    slow: Deferred[Placed] = Deferred()
+    bench.put("a", "b")
+    bench.outcome = lambda contact: slow if contact.id == "a" else Placed.SENT
+    bench.start()
+    bench.put("urgent", campaign="fewer")
+    bench.cycle.wake()
+    slow.callback(Placed.SENT)
+    assert_that(bench.placed, contains_exactly("a", "b", "urgent"))
+
+
+def test_expired_contacts_are_failed_in_bounded_portions_until_there_are_none(bench: Bench) -> None:
+    bench.table.expired = [store_module.EXPIRE_AT_ONCE, store_module.EXPIRE_AT_ONCE, 3]
+    bench.start()
+    assert_that(bench.asked()[:4], contains_exactly("expire", "expire", "expire", "count"))
+
+
+def test_contacts_expire_also_while_nothing_can_be_dialed() -> None:
+    bench = Bench(attempted=False)
+    bench.start()
+    assert_that(bench.asked(), contains_exactly("expire"))
+    stop(bench)
+
+
+# -- slots -------------------------------------------------------------------------------------------------------------
+
+
+def test_no_more_contacts_are_taken_than_there_are_free_slots(bench: Bench) -> None:
+    bench.table.active = 3
+    bench.put(*"abcdef")
+    bench.start()
+    assert_that(bench.placed, contains_exactly("a", "b"))
+    bench.cycle.wake()
+    assert_that(bench.placed, has_length(2))
+
+
+def test_a_dialer_above_its_limit_takes_nothing(bench: Bench) -> None:
+    bench.table.active = 7
+    bench.put("a")
+    bench.start()
+    assert_that(bench.placed, empty())
+
+
+@pytest.mark.parametrize("outcome", [Placed.HELD, Placed.FAILED])
+def test_slots_of_contacts_that_could_not_be_dialed_go_to_the_next_in_line(bench: Bench, outcome: Placed) -> None:
+    bench.put(*"abcdefgh")
+    bench.outcome = lambda contact: outcome if contact.id in "abc" else Placed.SENT
+    bench.start()
+    assert_that(bench.placed, contains_exactly(*"abcdefgh"))
+
+
+def test_contacts_that_somebody_else_took_are_not_asked_for_again_at_once(bench: Bench) -> None:
+    bench.put("a")
+    bench.outcome = lambda contact: bench.put("a") or Placed.TAKEN_ALREADY  # a lock, say, keeps it from us for long
+    bench.start()
+    assert_that(bench.placed, contains_exactly("a"))
+
+
+def test_an_outage_burns_no_more_contacts_than_there_are_slots_until_the_next_timed_cycle(bench: Bench) -> None:
+    bench.line.ready = bench.line.connected = False
+    bench.outcome = lambda _: Placed.NO_SWITCH
+    bench.table.active = 2
+    bench.put(*"abcdefgh")
+    bench.start()
+    for _ in range(5):
+        bench.cycle.wake()
+    assert_that(bench.placed, contains_exactly(*"abc"))
+    bench.clock.advance(INTERVAL)
+    assert_that(bench.placed, contains_exactly(*"abcdef"))
+
+
+def test_burned_slots_are_free_again_at_the_next_timed_cycle(bench: Bench) -> None:
+    bench.line.ready = bench.line.connected = False
+    bench.outcome = lambda _: Placed.NO_SWITCH
+    bench.put(*"abcde")
+    bench.start()
+    bench.line.ready = bench.line.connected = True
+    bench.outcome = lambda _: Placed.SENT
+    bench.put(*"vwxyz")
+    bench.cycle.wake()
+    assert_that(bench.placed, has_length(5))
+    bench.clock.advance(INTERVAL)
+    assert_that(bench.placed, contains_exactly(*"abcdevwxyz"))
+
+
+# -- what keeps from dialing -------------------------------------------------------------------------------------------
+
+
+def test_nothing_is_taken_before_the_first_attempt_to_connect_has_ended() -> None:
+    bench = Bench(attempted=False)
+    bench.line.ready = bench.line.connected = False
+    bench.put("a")
+    bench.start()
+    bench.cycle.wake()
+    assert_that(bench.placed, empty())
+    bench.line.ready = bench.line.connected = True
+    bench.fleet.attempts.callback(None)
+    assert_that(bench.placed, contains_exactly("a"))
+    stop(bench)
+
+
+@pytest.mark.parametrize("policy", DownPolicy)
+def test_nothing_is_taken_while_the_live_calls_are_being_compared(policy: DownPolicy) -> None:
+    bench = Bench(policy=policy)
+    bench.line.ready = False
+    bench.put("a")
+    bench.put("b", kind=AGENT)
+    bench.start()
+    assert_that(bench.placed, empty())
+    bench.line.ready = True
+    bench.cycle.wake()
+    assert_that(bench.placed, contains_exactly("a", "b"))
+    stop(bench)
+
+
+def test_nothing_is_taken_without_a_lease(bench: Bench) -> None:
+    bench.lease.held = False
+    bench.put("a")
+    bench.start()
+    assert_that(bench.placed, empty())
+    bench.lease.held = True
+    bench.cycle.wake()
+    assert_that(bench.placed, contains_exactly("a"))
+
+
+def test_agent_contacts_are_not_taken_while_no_switch_is_reachable(bench: Bench) -> None:
+    bench.line.ready = bench.line.connected = False
+    bench.put("a", kind=AGENT)
+    bench.put("b")
+    bench.outcome = lambda _: Placed.NO_SWITCH
+    bench.start()
+    assert_that((bench.placed, bench.table.types[0]), equal_to((["b"], [IVR])))
+
+
+def test_with_hold_nothing_at_all_is_taken_while_no_switch_is_reachable() -> None:
+    bench = Bench(policy=DownPolicy.HOLD)
+    bench.line.ready = bench.line.connected = False
+    bench.put("a")
+    bench.start()
+    assert_that(bench.placed, empty())
+    stop(bench)
+
+
+def test_with_hold_a_switch_that_is_lost_ends_the_list() -> None:
+    bench = Bench(policy=DownPolicy.HOLD)
+    bench.put("a", "b")
+
+    def lost(contact: Contact) -> Placed:
+        bench.line.ready = bench.line.connected = False
+        return Placed.NO_SWITCH
+
+    bench.outcome = lost
+    bench.start()
+    assert_that(bench.placed, contains_exactly("a"))
+    stop(bench)
+
+
+def test_no_agent_is_reserved_for_the_rest_of_a_list_in_whose_midst_the_switch_was_lost(bench: Bench) -> None:
+    bench.put("a", "b", "c", kind=AGENT)
+
+    def lost(contact: Contact) -> Placed:
+        bench.line.ready = bench.line.connected = False
+        return Placed.SENT
+
+    bench.outcome = lost
+    bench.start()
+    assert_that(bench.placed, contains_exactly("a"))
+    bench.line.ready = bench.line.connected = True
+    bench.outcome = lambda _: Placed.SENT
+    bench.cycle.wake()
+    assert_that(bench.placed, contains_exactly("a", "b", "c"))
+
+
+def test_a_list_in_whose_midst_the_switch_came_back_waits_until_the_calls_are_compared(bench: Bench) -> None:
+    bench.put("a", "b")
+
+    def compared(contact: Contact) -> Placed:
+        bench.line.ready = False
+        return Placed.SENT
+
+    bench.outcome = compared
+    bench.start()
+    assert_that(bench.placed, contains_exactly("a"))
+
+
+# -- what goes wrong ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("where", ["store", "contact"])
+def test_a_database_outage_puts_the_cycle_off_to_the_next(bench: Bench, where: str) -> None:
+    bench.put("a")
+    if where == "store":
+        bench.table.fails = DatabaseDown("down")
+    bench.outcome = lambda _: DatabaseDown("down")
+    bench.start()
+    bench.table.fails = None
+    bench.outcome = lambda _: Placed.SENT
+    bench.clock.advance(INTERVAL)
+    assert_that(bench.placed[-1:], contains_exactly("a"))
+    assert_that(bench.table.waiting, empty())
+
+
+@pytest.mark.parametrize("where", ["store", "contact"])
+def test_a_fault_does_not_end_the_cycles(where: str, logged_failures: LoggedFailures) -> None:
+    bench = Bench()
+    bench.put("a")
+    if where == "store":
+        bench.table.fails = ValueError("a fault")
+    bench.outcome = lambda _: ValueError("a fault")
+    bench.start()
+    bench.table.fails = None
+    bench.outcome = lambda _: Placed.SENT
+    bench.cycle.wake()
+    assert_that(bench.table.waiting, empty())
+    bench.put("b")
+    bench.clock.advance(INTERVAL)
+    assert_that(bench.placed[-1], is_("b"))
+    assert_that(logged_failures.flush(ValueError), is_not(empty()))
+    stop(bench)
+
+
+# -- stopping ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_stop_waits_for_the_contact_whose_turn_it_is_and_dials_no_other() -> None:
+    bench = Bench()
+    slow: Deferred[Placed] = Deferred()
+    bench.put("a", "b")
+    bench.outcome = lambda _: slow
+    bench.start()
+    stopped = stop(bench)
+    bench.cycle.wake()
+    assert_that(stopped.called, is_(False))
+    slow.callback(Placed.SENT)
+    assert_that((stopped.called, bench.placed, bench.clock.getDelayedCalls()), equal_to((True, ["a"], [])))
+
+
+def test_a_stop_between_cycles_is_over_at_once_and_nothing_wakes_it_again() -> None:
+    bench = Bench()
+    bench.start()
+    assert_that(stop(bench).called, is_(True))
+    bench.put("a")
+    bench.cycle.wake()
+    bench.clock.advance(10 * INTERVAL)
+    assert_that((bench.placed, bench.clock.getDelayedCalls()), equal_to(([], [])))
+
+
+def test_a_throttle_that_closes_ends_the_cycle_without_a_word() -> None:
+    bench = Bench()
+    turn: Deferred[Placed] = Deferred()
+    bench.put("a", "b")
+    bench.outcome = lambda _: turn
+    bench.start()
+    bench.cycle.wake()
+    turn.errback(ThrottleClosed())
+    assert_that(bench.placed, contains_exactly("a"))
+    assert_that(stop(bench).called, is_(True))
+
+
+def test_a_stop_left_behind_harms_nothing_when_the_turn_ends_at_last() -> None:
+    bench = Bench()
+    slow: Deferred[Placed] = Deferred()
+    bench.put("a", "b")
+    bench.outcome = lambda _: slow
+    bench.start()
+    stopped = stop(bench)
+    stopped.addErrback(lambda _: None)
+    stopped.cancel()
+    slow.callback(Placed.SENT)
+    assert_that(bench.placed, contains_exactly("a"))
