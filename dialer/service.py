@@ -8,6 +8,7 @@ from typing import Any
 
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred, gatherResults, maybeDeferred
+from twisted.internet.error import CannotListenError
 from twisted.logger import Logger
 
 from dialer import originate
@@ -108,7 +109,7 @@ class Dialer(Service):
         if failure.check(CancelledError):
             return
         self._waits_for = str(failure.value)
-        if failure.check(DialerError, OSError):
+        if failure.check(DialerError, OSError, CannotListenError):
             self.log.critical("The dialer cannot start: {error}", error=failure.value)
         else:
             self.log.failure("The dialer cannot start", failure=failure)
