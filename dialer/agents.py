@@ -189,7 +189,7 @@ class Agents:
         if contact.agent is not None and contact.agent == reply.agent:
             return contact
         if contact.status is not Status.DIALED and reply.agent:
-            await self._store.release_agent(contact.id)
+            await self._store.release_agent(contact.id, reply.agent)
         raise NotWaiting(f"contact {contact.id} is {contact.status} and does not wait for this reply")
 
     # -- shutdown --------------------------------------------------------------------------------------------------

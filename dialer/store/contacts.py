@@ -176,9 +176,9 @@ class ContactStore:
         """Fail the waiting contacts past their end_time; how many. At most EXPIRE_AT_ONCE at a time."""
         return len(await self._database.run(sql("expire"), {"limit": EXPIRE_AT_ONCE}))
 
-    async def release_agent(self, contact_id: str) -> bool:
-        """Order an END_CHAT for an agent that came too late; False when one is under way already."""
-        return bool(await self._database.run(sql("release_agent"), {"id": contact_id}))
+    async def release_agent(self, contact_id: str, agent: str) -> bool:
+        """Order an END_CHAT for an agent that came too late; False when that was done before, or one is under way."""
+        return bool(await self._database.run(sql("release_agent"), {"id": contact_id, "agent": agent}))
 
     async def mark_bridged(self, contact: Contact) -> None:
         """The customer has reached the agent."""

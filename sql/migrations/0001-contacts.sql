@@ -32,6 +32,7 @@ ALTER TABLE contacts
     ADD COLUMN owner      varchar(64),                    -- the dialer that holds it while active
     ADD COLUMN switch     varchar(270),                   -- host:port of the EFSwitch that dialed it
     ADD COLUMN agent      varchar(20),                    -- the agent of the last reply acted on; '' when there was none
+    ADD COLUMN released_agent varchar(20),                -- the agent of a reply that came too late, freed by END_CHAT
     ADD COLUMN agent_time timestamptz,                    -- when the agent was requested
     ADD COLUMN bridged    boolean NOT NULL DEFAULT false, -- the customer is known to have reached the agent
     ADD COLUMN hold_until timestamptz,                    -- not eligible before

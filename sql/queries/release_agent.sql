@@ -1,7 +1,12 @@
--- An agent was reserved for a contact that no longer waits for one: END_CHAT, once while one is under way.
+-- An agent was reserved for a contact that no longer waits for one: END_CHAT, once for each agent of a taking, however
+-- often the late reply is sent again. A later END_CHAT could end this customer's next chat.
+WITH released AS (
+    UPDATE contacts SET released_agent = %(agent)s
+    WHERE id = %(id)s AND status NOT IN ('agent_pending', 'dialed') AND released_agent IS DISTINCT FROM %(agent)s
+    RETURNING id, customer_number, tenant_id
+)
 INSERT INTO outbox (contact_id, kind, customer_number, tenant_id)
-SELECT id, 'end_chat', customer_number, tenant_id FROM contacts
-WHERE id = %(id)s AND status NOT IN ('agent_pending', 'dialed')
-  AND NOT EXISTS (
-      SELECT FROM outbox WHERE contact_id = %(id)s AND kind = 'end_chat' AND state = 'waiting')
+SELECT id, 'end_chat', customer_number, tenant_id FROM released
+WHERE NOT EXISTS (
+    SELECT FROM outbox WHERE contact_id = %(id)s AND kind = 'end_chat' AND state = 'waiting')
 RETURNING id

@@ -8,6 +8,7 @@ UPDATE contacts SET
     dial_time = CASE WHEN %(status)s = 'dialed' THEN now() END,
     agent_time = CASE WHEN %(status)s = 'agent_pending' THEN now() END,
     agent = NULL,
+    released_agent = NULL,
     bridged = false,
     hold_until = NULL,
     on_return = NULL

@@ -669,17 +669,18 @@ async def test_an_expiry_does_not_wait_for_a_contact_that_is_being_changed(table
 
 @pytest.mark.parametrize("status", [Status.PENDING, Status.STOPPED, Status.ENDED, Status.FAILED])
 @sure
-async def test_an_agent_that_came_too_late_is_released_once_while_that_is_under_way(
+async def test_an_agent_that_came_too_late_is_released_once_however_often_the_reply_is_sent(
     tables: Tables, status: Status
 ) -> None:
     store = await tables.dialer()
     await tables.put(status=status, tenant_id="t-1")
-    assert_that(await store.release_agent("c1"), is_(True))
-    assert_that(await store.release_agent("c1"), is_(False))
+    assert_that(await store.release_agent("c1", "1005"), is_(True))
+    assert_that(await store.release_agent("c1", "1005"), is_(False))
     (told,) = await tables.run("SELECT * FROM outbox")
     assert_that(told, has_entries(kind="end_chat", contact_id="c1", customer_number="+15550001", tenant_id="t-1"))
     await tables.run("UPDATE outbox SET state = 'delivered'")
-    assert_that(await store.release_agent("c1"), is_(True))
+    assert_that(await store.release_agent("c1", "1005"), is_(False))
+    assert_that(await store.release_agent("c1", "1006"), is_(True))
 
 
 @pytest.mark.parametrize("status", [Status.DIALED, Status.AGENT_PENDING])
@@ -687,8 +688,8 @@ async def test_an_agent_that_came_too_late_is_released_once_while_that_is_under_
 async def test_the_agent_of_an_active_contact_is_not_released(tables: Tables, status: Status) -> None:
     store = await tables.dialer()
     await tables.active(status=status)
-    assert_that(await store.release_agent("c1"), is_(False))
-    assert_that(await store.release_agent("unknown"), is_(False))
+    assert_that(await store.release_agent("c1", "1005"), is_(False))
+    assert_that(await store.release_agent("unknown", "1005"), is_(False))
     assert_that(await tables.outbox(), empty())
 
 
