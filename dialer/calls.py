@@ -6,6 +6,7 @@ whichever comes first: the hangup event, the refusal of the command, or reconcil
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Coroutine, Iterator
 from enum import Enum
 from typing import Any
@@ -72,6 +73,8 @@ class Call:
     answered: bool = False
     bridged: bool = False
     missing_since: float | None = None
+    asked_at: float = -math.inf
+    """When EFSwitch last told whether it has this call."""
     over: bool = False
     """Its result is on its way into the database: nothing more can happen to it."""
 

@@ -107,7 +107,10 @@ class Reconcile(Service):
             self._look_again()
 
     async def _compare_unnamed(self) -> None:
-        """Calls whose switch is not known, or no longer configured under that name: gone when no switch has them."""
+        """Calls whose switch is not known: gone when no switch has them.
+
+        Not so those of a switch that is not configured here: it may well have them, and cannot be asked.
+        """
         unnamed = [call for call in self._calls if call.switch is None]
         if not unnamed or not self._fleet.connected_all:
             return
@@ -124,17 +127,26 @@ class Reconcile(Service):
         now = self._clock.seconds()
         if present:
             call.missing_since = None
+            call.asked_at = now
             return False
         if call.missing_since is None:
             call.missing_since = now
         if now - call.missing_since < APART or now - call.sent_at < YOUNGEST:
+            call.asked_at = now
             return True
         for switch in switches:
-            if await switch.exists(call.contact.id):
-                call.missing_since = None
+            try:
+                exists = await switch.exists(call.contact.id)
+            except CommandRefused as error:
+                self.log.error("{switch} does not tell of a call: {error}", switch=switch.name, error=error)
                 return False
-        self.log.warn("Contact {id} is gone from EFSwitch, its end was not seen", id=call.contact.id)
-        self._calls.gone(call)
+            if exists:
+                call.missing_since = None
+                call.asked_at = now
+                return False
+        if not call.over:
+            self.log.warn("Contact {id} is gone from EFSwitch, its end was not seen", id=call.contact.id)
+            self._calls.gone(call)
         return False
 
     def _look_again(self) -> None:
@@ -160,6 +172,7 @@ class Reconcile(Service):
         return looking
 
     async def _look(self) -> None:
+        began = self._clock.seconds()
         try:
             for held in await self._store.take_over():
                 contact = held.contact
@@ -178,15 +191,12 @@ class Reconcile(Service):
             await self._compare_unnamed()
         except (SwitchDown, CommandRefused) as error:
             self.log.debug("Not all switches could be asked: {error}", error=error)
-        self._end_overdue()
+        self._end_overdue(began)
 
-    def _end_overdue(self) -> None:
-        """The last resort where EFSwitch cannot be asked."""
+    def _end_overdue(self, began: float) -> None:
+        """The last resort where EFSwitch cannot be asked, or did not tell since the round `began`."""
         now = self._clock.seconds()
         for call in self._calls:
-            if now - call.sent_at < self._max_call_time:
-                continue
-            switch = self._fleet.by_name(call.switch) if call.switch else None
-            if switch is None or not switch.connected:
+            if now - call.sent_at >= self._max_call_time and call.asked_at < began:
                 self.log.error("Contact {id} was {status} for MAX_CALL_TIME", id=call.contact.id, status=Status.DIALED)
                 self._calls.gone(call)
