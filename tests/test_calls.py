@@ -85,6 +85,8 @@ class Results:
 
     async def settle_soon(self, change: Change) -> str | None:
         self.changes.append(change)
+        if self.slow is not None:
+            await self.slow
         if self.down:
             raise DatabaseDown("down")
         return str(change.to)
@@ -551,6 +553,16 @@ def test_a_taking_whose_command_was_certainly_not_sent_is_undone(
     assert_that(bench.live, empty())
     if kind is AGENT:
         assert_that(placed, is_(Placed.NO_SWITCH))
+
+
+def test_a_taking_that_is_being_undone_is_no_call_that_anybody_else_may_end(bench: Bench) -> None:
+    bench.pbx.reply = SwitchDown("no connection")
+    bench.results.slow = Deferred()
+    bench.place(contact())
+    bench.calls.adopt(held(taking=1))
+    assert_that((bench.live, len(bench.settled)), equal_to(([], 1)))
+    bench.results.slow.callback("failed")
+    assert_that(bench.calls.load(bench.pbx), is_(0))
 
 
 def test_a_taking_that_is_undone_while_the_database_is_down_leaves_no_call_behind(bench: Bench) -> None:

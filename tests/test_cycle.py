@@ -257,6 +257,7 @@ def test_a_timed_cycle_that_becomes_due_ends_the_list_of_the_one_before(bench: B
     bench.start()
     bench.put("urgent", campaign="fewer")
     bench.clock.advance(INTERVAL)
+    bench.cycle.wake()
     bench.asked()
     slow.callback(Placed.SENT)
     assert_that(bench.asked()[0], is_("expire"))
@@ -481,6 +482,20 @@ def test_a_fault_does_not_end_the_cycles(where: str, logged_failures: LoggedFail
     bench.clock.advance(INTERVAL)
     assert_that(bench.placed[-1], is_("b"))
     assert_that(logged_failures.flush(ValueError), is_not(empty()))
+    stop(bench)
+
+
+def test_a_wake_during_a_cycle_that_fails_is_not_forgotten(logged_failures: LoggedFailures) -> None:
+    bench = Bench()
+    slow: Deferred[Placed] = Deferred()
+    bench.put("a")
+    bench.outcome = lambda _: slow
+    bench.start()
+    bench.cycle.wake()
+    bench.outcome = lambda _: Placed.SENT
+    slow.errback(ValueError("a fault"))
+    assert_that(bench.placed, contains_exactly("a", "a"))
+    logged_failures.flush(ValueError)
     stop(bench)
 
 

@@ -201,6 +201,16 @@ def test_what_comes_during_an_outage_is_written_after_what_was_there(bench: Benc
     bench.store.commit()
 
 
+def test_a_batch_that_was_not_written_stays_first_in_line_and_in_its_order(bench: Bench) -> None:
+    bench.settle("x", "a", "b")
+    bench.store.commit()
+    bench.settle("c")
+    bench.store.fail(DatabaseDown("down"))
+    bench.clock.advance(LONGEST_RETRY)
+    assert_that(bench.store.batches[-1], contains_exactly("a", "b", "c"))
+    bench.store.commit()
+
+
 def test_the_waits_between_tries_grow_up_to_a_bound(bench: Bench) -> None:
     bench.settle("a")
     waits = []

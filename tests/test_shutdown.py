@@ -98,7 +98,9 @@ def test_the_steps_share_the_time_and_each_later_one_still_gets_a_little(stop: S
     stop.clock.advance(10)
     for number in range(3):
         stop.step(f"later {number}", Deferred)
-        stop.clock.advance(LEAST)
+        stop.clock.advance(LEAST / 2)
+        assert_that(stop.over, has_length(1 + number))
+        stop.clock.advance(LEAST / 2)
     assert_that(stop.over, contains_exactly("first", "later 0", "later 1", "later 2"))
     assert_that(stop.clock.seconds(), is_(10 + 3 * LEAST))
 

@@ -683,6 +683,25 @@ async def test_an_agent_that_came_too_late_is_released_once_however_often_the_re
     assert_that(await store.release_agent("c1", "1006"), is_(True))
 
 
+@sure
+async def test_a_late_agent_is_not_released_by_a_second_end_chat_while_one_is_under_way(tables: Tables) -> None:
+    store = await tables.dialer()
+    contact = await tables.active(status=Status.AGENT_PENDING)
+    await store.apply([change(contact, Status.PENDING, end_chat=True, agent="1005")])
+    assert_that(await store.release_agent("c1", "1006"), is_(False))
+    assert_that(await tables.outbox(), has_length(1))
+
+
+@sure
+async def test_the_agent_released_in_an_earlier_taking_can_come_too_late_again(tables: Tables) -> None:
+    store = await tables.dialer()
+    contact = await tables.put(released_agent="1005")
+    taken = await store.take_for_agent(contact)
+    assert taken is not None
+    await store.apply([change(taken, Status.PENDING)])
+    assert_that(await store.release_agent("c1", "1005"), is_(True))
+
+
 @pytest.mark.parametrize("status", [Status.DIALED, Status.AGENT_PENDING])
 @sure
 async def test_the_agent_of_an_active_contact_is_not_released(tables: Tables, status: Status) -> None:
