@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from twisted.internet.defer import Deferred, DeferredList, DeferredLock
+from attrs import evolve
+from twisted.internet.defer import DeferredLock
 from twisted.logger import Logger
 
-from dialer.calls import Calls, Placed
+from dialer.background import Background
+from dialer.call import Placed
 from dialer.connector import AgentRequest, AgentRequestKind, Connector
 from dialer.contact import AgentReply, Contact, Status
 from dialer.errors import DialerError
 from dialer.esl.errors import ReplyLost
+from dialer.placing import Placing
 from dialer.settlement import Settlement
 from dialer.store.contacts import Change, ContactStore
 from dialer.store.database import DatabaseDown
@@ -48,7 +51,7 @@ class Agents:
         store: ContactStore,
         settlement: Settlement,
         connector: Connector,
-        calls: Calls,
+        placing: Placing,
         throttle: Throttle,
         *,
         efswitch_ip: str,
@@ -57,11 +60,11 @@ class Agents:
         self._store = store
         self._settlement = settlement
         self._connector = connector
-        self._calls = calls
+        self._placing = placing
         self._throttle = throttle
         self._efswitch_ip = efswitch_ip
         self._now = now
-        self._requests: set[Deferred[None]] = set()
+        self._requests = Background()
         self._replies: dict[str, DeferredLock] = {}
         self._stopping = False
 
@@ -78,10 +81,7 @@ class Agents:
                 return Placed.TAKEN_ALREADY
             permit.used()
         self.log.info("CAMPAIGN TYPE: {type}, contact {id}", type=taken.campaign_type, id=taken.id)
-        asked: Deferred[None] = Deferred.fromCoroutine(self._ask(taken))
-        self._requests.add(asked)
-        asked.addErrback(lambda failure: self.log.failure("Asking for an agent went astray", failure=failure))
-        asked.addCallback(lambda _: self._requests.discard(asked))
+        self._requests.detach(self._ask(taken))
         return Placed.SENT
 
     async def _ask(self, contact: Contact) -> None:
@@ -108,9 +108,9 @@ class Agents:
             await self._back_to_queue(contact)
         return len(overdue)
 
-    async def _back_to_queue(self, contact: Contact, agent: str | None = None) -> None:
+    async def _back_to_queue(self, contact: Contact, agent: str | None = None) -> str | None:
         change = Change(contact.id, contact.taking, Status.AGENT_PENDING, Status.PENDING, agent=agent)
-        await self._settlement.settle_soon(change)
+        return await self._settlement.settle_soon(change)
 
     # -- the reply -------------------------------------------------------------------------------------------------
 
@@ -143,7 +143,7 @@ class Agents:
         if contact.end_time is not None and contact.end_time < self._now():
             return await self._expired(contact, reply)
         try:
-            placed = await self._calls.place_agent(contact, reply)
+            placed = await self._placing.place_agent(contact, reply)
         except ReplyLost as error:
             raise EFSwitchDown(f"the connection to EFSwitch was lost before it answered: {error}") from error
         if placed is Placed.NO_SWITCH:
@@ -159,8 +159,8 @@ class Agents:
         return contact
 
     async def _after(self, contact: Contact) -> Contact:
-        """As stored now; as it would be stored, for a contact that a purge of its campaign removed."""
-        return await self._store.get(contact.id) or contact
+        """As stored now; `removed` when its campaign was purged meanwhile."""
+        return await self._store.get(contact.id) or evolve(contact, status=Status.REMOVED)
 
     async def _expired(self, contact: Contact, reply: AgentReply) -> Contact:
         await self._settlement.settle_soon(
@@ -199,5 +199,4 @@ class Agents:
         self._stopping = True
         for lock in list(self._replies.values()):
             await lock.run(lambda: None)
-        while self._requests:
-            await DeferredList(list(self._requests), consumeErrors=True)
+        await self._requests.drain()

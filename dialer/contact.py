@@ -43,13 +43,12 @@ class Status(StrEnum):
     ENDED = "ended"
     STOPPED = "stopped"
     FAILED = "failed"
+    REMOVED = "removed"
+    """Never stored: what a purge of its campaign made of a contact that came back."""
 
 
 ACTIVE = frozenset({Status.AGENT_PENDING, Status.DIALED})
 """The states in which a contact holds a call slot."""
-
-TERMINAL = frozenset({Status.ENDED, Status.FAILED})
-"""The states that no contact leaves."""
 
 
 def _aware(_: object, attribute: Attribute[Any], value: datetime | None) -> None:
@@ -86,7 +85,8 @@ class NewContact:
 class Contact(NewContact):
     """A stored contact.
 
-    `taking` counts how often it was taken from the queue: with the status it names what a transition starts from.
+    `arrival` is its place among all contacts ever received. `taking` counts how often it was taken from the queue: with
+    the status it names what a transition starts from.
     `switch` is the `host:port` of the EFSwitch that `dialed` it. `agent` is the extension that the reply to this
     taking named: empty when it said that there is none, None while there was no reply.
     """
@@ -95,6 +95,7 @@ class Contact(NewContact):
     call_result: str | None = None
     received_time: datetime | None = field(default=None, validator=_aware)
     dial_time: datetime | None = field(default=None, validator=_aware)
+    arrival: int = 0
     taking: int = 0
     owner: str | None = None
     switch: str | None = None

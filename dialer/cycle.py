@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from attrs import define
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from dialer.agents import Agents
-from dialer.calls import Calls, DownPolicy, Placed
+from dialer.call import DownPolicy, Placed
 from dialer.contact import CampaignType, Contact
 from dialer.esl.fleet import Fleet
 from dialer.lease import Lease
+from dialer.placing import Placing
 from dialer.selection import allocate
 from dialer.store.contacts import EXPIRE_AT_ONCE, ContactStore
 from dialer.store.database import DatabaseError
 from dialer.throttle import ThrottleClosed
+
+DOWN_KEPT = 1000
+"""Gateways found down that are remembered until the next timed cycle."""
+
+LOOK_AGAIN = 0.5
+"""Seconds until a cycle that met another dialer at the head of its list looks again."""
 
 
 @define
@@ -43,7 +52,7 @@ class Cycle(Service):
         clock: IReactorTime,
         store: ContactStore,
         fleet: Fleet,
-        calls: Calls,
+        placing: Placing,
         agents: Agents,
         lease: Lease,
         *,
@@ -51,9 +60,10 @@ class Cycle(Service):
         capacity: int,
         policy: DownPolicy,
     ) -> None:
+        self._clock = clock
         self._store = store
         self._fleet = fleet
-        self._calls = calls
+        self._placing = placing
         self._agents = agents
         self._lease = lease
         self._interval = interval
@@ -61,6 +71,8 @@ class Cycle(Service):
         self._policy = policy
         self._due = _Due()
         self._burned = 0
+        self._down: set[str] = set()
+        self._later: IDelayedCall | None = None
         self._attempted = False
         self._running: Deferred[None] | None = None
         self._loop = LoopingCall(self._timed)
@@ -81,6 +93,9 @@ class Cycle(Service):
         super().stopService()
         if self._loop.running:
             self._loop.stop()
+        if self._later is not None:
+            self._later.cancel()
+            self._later = None
         if self._running is not None:
             await self._running
 
@@ -122,6 +137,7 @@ class Cycle(Service):
     async def _cycle(self, early: bool) -> None:
         if not early:
             self._burned = 0
+            self._down.clear()
             while await self._store.expire() == EXPIRE_AT_ONCE:
                 pass
         types = self._dialable()
@@ -131,28 +147,39 @@ class Cycle(Service):
         slots = self._capacity - active - self._burned
         if slots <= 0:
             return
-        shares = allocate(await self._store.queues(types), slots, early=early, capacity=self._capacity)
+        queues = await self._store.queues(types, avoid=self._down)
+        shares = allocate(queues, slots, early=early, capacity=self._capacity)
         if not shares:
             return
+        if await self._dial(await self._store.heads(shares, types, avoid=self._down)):
+            self._due.early = True
+
+    async def _dial(self, contacts: Sequence[Contact]) -> bool:
+        """Place them, one after the other; whether a slot was left over that the next in line may have at once."""
         again = False
-        contacts = await self._store.heads(shares, types)
         for contact in contacts:
             if not self.running or self._due.timed:
-                return
+                break
             if contact.campaign_type not in self._dialable():
                 # The switch was lost meanwhile: an agent would be reserved in vain, or the calls are being compared.
                 continue
             outcome = await self._place(contact)
+            if outcome is Placed.NOT_NOW:
+                break
             # Its slot is left over, and it is not eligible again at once: the next in line may have it. One that was
             # taken meanwhile says nothing about slots, and asking again for it at once could go on for ever.
             again |= outcome in (Placed.HELD, Placed.FAILED, Placed.NO_SWITCH)
+            if outcome is Placed.TAKEN_ALREADY:
+                self._look_again_soon()
+            if outcome is Placed.HELD and len(self._down) < DOWN_KEPT:
+                # The others of this gateway would fare no better: the next timed cycle tries one of them again.
+                self._down.add(contact.gateway_id)
             if outcome is Placed.NO_SWITCH:
                 # An outage must not burn the list: these slots are free again at the next timed cycle.
                 self._burned += 1
                 if self._policy is DownPolicy.HOLD:
-                    return
-        if again:
-            self._due.early = True
+                    break
+        return again
 
     def _dialable(self) -> list[CampaignType]:
         """Which kinds of contact may be taken now."""
@@ -165,7 +192,16 @@ class Cycle(Service):
             return []
         return [CampaignType.IVR]
 
+    def _look_again_soon(self) -> None:
+        """Another dialer was faster: its contacts are gone from the list before long, and ours can fill the slots."""
+        if self._later is None and self.running:
+            self._later = self._clock.callLater(LOOK_AGAIN, self._again)
+
+    def _again(self) -> None:
+        self._later = None
+        self.wake()
+
     async def _place(self, contact: Contact) -> Placed:
         if contact.is_agent:
             return await self._agents.request(contact)
-        return await self._calls.place_ivr(contact)
+        return await self._placing.place_ivr(contact)

@@ -69,6 +69,7 @@ class Lease(Service):
             try:
                 if await self._ask():
                     break
+                await self._break()
                 if asked_since is None:
                     asked_since = self._clock.seconds()
                     self.log.warn("DIALER_ID {owner} is in use on this database; waiting for it", owner=self.owner)
@@ -80,6 +81,11 @@ class Lease(Service):
                 pass
             await deferLater(self._clock, 1.0)
         self._loop.start(self._lease_time / RENEWALS, now=False)
+
+    async def _break(self) -> None:
+        """End the session of a namesake that shows no sign of life any more."""
+        if await self._database.run(sql("lease_break"), {"owner": self.owner}):
+            self.log.warn("Ended the database session of a {owner} whose lease has run out", owner=self.owner)
 
     async def _ask(self) -> bool:
         began = self._clock.seconds()
@@ -97,6 +103,8 @@ class Lease(Service):
         try:
             if not await self._ask():
                 self._renewed = None
+                # Its name may be held by its own former session, which the network has cut off.
+                await self._break()
         except DatabaseError:
             pass
         except Exception:

@@ -28,7 +28,12 @@ class SwitchLimits:
         self._rate = rate
         self._limits: dict[str, _Limit] = {}
 
-    async def turn(self, switch: Switch) -> None:
+    def is_slowed(self, switch: Switch) -> bool:
+        """Whether this switch is slowed down just now."""
+        limit = self._limits.get(switch.name)
+        return limit is not None and limit.slowdown.rate(self._clock.seconds()) < self._rate
+
+    async def turn(self, switch: Switch, *, first: bool = False) -> None:
         """Fires when this switch may be given another originate; at once while it never complained."""
         limit = self._of(switch)
         rate = limit.slowdown.rate(self._clock.seconds())
@@ -38,7 +43,7 @@ class SwitchLimits:
                 self.log.info("{switch} takes the full speed again", switch=switch.name)
             return
         limit.throttle.rate = rate
-        (await limit.throttle.acquire()).used()
+        (await limit.throttle.acquire(first=first)).used()
 
     def refused(self, switch: Switch) -> None:
         """It refused an originate for its own limits."""
@@ -64,8 +69,3 @@ class SwitchLimits:
         if (limit := self._limits.get(switch.name)) is None:
             limit = self._limits[switch.name] = _Limit(Slowdown(self._rate), Throttle(self._clock, self._rate))
         return limit
-
-    def rates(self) -> dict[str, float]:
-        """The switches that are slowed down, and to how many originates per second."""
-        now = self._clock.seconds()
-        return {name: limit.slowdown.rate(now) for name, limit in self._limits.items() if limit.slowed}

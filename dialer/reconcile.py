@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Coroutine, Sequence
+from typing import Any
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
@@ -11,12 +12,13 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from dialer.agents import Agents
-from dialer.calls import Call, Calls
+from dialer.call import Call
+from dialer.calls import Calls
 from dialer.contact import Status
 from dialer.esl.errors import CommandRefused, SwitchDown
 from dialer.esl.fleet import Fleet
 from dialer.esl.switch import Switch
-from dialer.store.contacts import ContactStore
+from dialer.store.contacts import TAKE_OVER_AT_ONCE, ContactStore
 from dialer.store.database import DatabaseError
 
 APART = 5.0
@@ -24,6 +26,10 @@ APART = 5.0
 
 YOUNGEST = 10.0
 """Seconds after its command was sent before a call may be taken for gone (SPEC 6)."""
+
+
+WITNESS_EVERY = 2.0
+"""Seconds between two looks at the ends that were seen of calls that are nobody's here."""
 
 
 class Reconcile(Service):
@@ -57,19 +63,23 @@ class Reconcile(Service):
         self._max_call_time = max_call_time
         self._second_look: IDelayedCall | None = None
         self._looking: Deferred[None] | None = None
+        self._suspected: set[Switch] = set()
         self._loop = LoopingCall(self._round)
-        self._loop.clock = clock
+        self._witness = LoopingCall(self._tell_foreign_ends)
+        self._loop.clock = self._witness.clock = clock
 
     def startService(self) -> None:
         """Begin the rounds; the first comparison is made by whoever connects."""
         super().startService()
         self._loop.start(self._interval, now=False)
+        self._witness.start(WITNESS_EVERY, now=False)
 
     async def stopService(self) -> None:
         """Fires when the round under way has ended."""
         super().stopService()
-        if self._loop.running:
-            self._loop.stop()
+        for loop in (self._loop, self._witness):
+            if loop.running:
+                loop.stop()
         if self._second_look is not None:
             self._second_look.cancel()
             self._second_look = None
@@ -77,8 +87,16 @@ class Reconcile(Service):
             await self._looking
 
     async def recover(self) -> None:
-        """Load what this dialer held when it last stopped. Fails with DatabaseError."""
+        """Load what this dialer held when it last stopped, and what nobody holds any more. Fails with DatabaseError."""
+        await self._take_over()
         await self._agree_with_database()
+
+    async def _take_over(self) -> None:
+        while taken := await self._store.take_over():
+            for held in taken:
+                self.log.warn("Took over contact {id}, {status}", id=held.contact.id, status=held.contact.status)
+            if len(taken) < TAKE_OVER_AT_ONCE:
+                break
 
     async def _agree_with_database(self) -> None:
         """Adopt what the database says is ours, and let go of what another dialer has taken over from us."""
@@ -93,18 +111,14 @@ class Reconcile(Service):
                 self._calls.release(call)
 
     async def compare(self, switch: Switch) -> None:
-        """Look which of our calls this switch has. Fails with SwitchDown."""
-        try:
-            live = await switch.live_calls()
-        except CommandRefused as error:
-            self.log.error("{switch} does not tell its calls: {error}", switch=switch.name, error=error)
-            return
+        """Look which of our calls this switch has. Fails with SwitchDown, or CommandRefused when it does not tell."""
+        live = await switch.live_calls()
         suspects = False
         for call in self._calls:
             if call.switch == switch.name:
                 suspects |= await self._judge(call, call.contact.id in live, [switch])
         if suspects:
-            self._look_again()
+            self._look_again(switch)
 
     async def _compare_unnamed(self) -> None:
         """Calls whose switch is not known: gone when no switch has them.
@@ -120,7 +134,7 @@ class Reconcile(Service):
         for call in unnamed:
             suspects |= await self._judge(call, call.contact.id in live, switches)
         if suspects:
-            self._look_again()
+            self._look_again(*switches)
 
     async def _judge(self, call: Call, present: bool, switches: Sequence[Switch]) -> bool:
         """Whether the call is missing but not given up yet."""
@@ -149,15 +163,21 @@ class Reconcile(Service):
             self._calls.gone(call)
         return False
 
-    def _look_again(self) -> None:
+    def _look_again(self, *switches: Switch) -> None:
+        self._suspected.update(switches)
         if self._second_look is None and self.running:
             self._second_look = self._clock.callLater(APART, self._again)
 
     def _again(self) -> None:
         self._second_look = None
-        self._round()
+        suspected, self._suspected = self._suspected, set()
+        self._begin(lambda: self._compare_all(suspected))
 
     def _round(self) -> Deferred[None]:
+        return self._begin(self._look)
+
+    def _begin(self, look: Callable[[], Coroutine[Deferred[Any], Any, None]]) -> Deferred[None]:
+        """One look at a time; whoever asks meanwhile gets the one under way."""
         if self._looking is not None:
             return self._looking
         looking = self._looking = Deferred()
@@ -166,7 +186,7 @@ class Reconcile(Service):
             self._looking = None
             looking.callback(None)
 
-        Deferred.fromCoroutine(self._look()).addErrback(
+        Deferred.fromCoroutine(look()).addErrback(
             lambda failure: self.log.failure("Reconciling failed", failure=failure)
         ).addCallback(ended)
         return looking
@@ -174,24 +194,33 @@ class Reconcile(Service):
     async def _look(self) -> None:
         began = self._clock.seconds()
         try:
-            for held in await self._store.take_over():
-                contact = held.contact
-                self.log.warn("Took over contact {id}, {status}", id=contact.id, status=contact.status)
+            await self._take_over()
             await self._agree_with_database()
             await self._agents.give_up(self._agent_reply_timeout)
         except DatabaseError as error:
             self.log.debug("Nothing taken over: {error}", error=error)
-        for switch in self._fleet.switches:
+        await self._compare_all(self._fleet.switches)
+        self._end_overdue(began)
+
+    async def _compare_all(self, switches: Collection[Switch]) -> None:
+        for switch in switches:
             if switch.connected:
                 try:
                     await self.compare(switch)
                 except SwitchDown as error:
                     self.log.debug("{switch} could not be asked: {error}", switch=switch.name, error=error)
+                except CommandRefused as error:
+                    self.log.error("{switch} does not tell its calls: {error}", switch=switch.name, error=error)
         try:
             await self._compare_unnamed()
         except (SwitchDown, CommandRefused) as error:
             self.log.debug("Not all switches could be asked: {error}", error=error)
-        self._end_overdue(began)
+
+    def _tell_foreign_ends(self) -> Deferred[None]:
+        telling = Deferred.fromCoroutine(self._calls.tell_foreign_ends())
+        telling.addErrback(lambda failure: failure.trap(DatabaseError))
+        telling.addErrback(lambda failure: self.log.failure("Telling of ends that were seen failed", failure=failure))
+        return telling
 
     def _end_overdue(self, began: float) -> None:
         """The last resort where EFSwitch cannot be asked, or did not tell since the round `began`."""

@@ -13,7 +13,9 @@ from twisted.logger import Logger
 
 from dialer import originate
 from dialer.agents import Agents
-from dialer.calls import Calls, CallWriter, DownPolicy
+from dialer.call import CallWriter, DownPolicy
+from dialer.calls import Calls
+from dialer.clock import MonotonicClock
 from dialer.connector import Connector
 from dialer.contact import AgentReply, Contact
 from dialer.cycle import Cycle
@@ -24,6 +26,7 @@ from dialer.esl.wire import Event
 from dialer.lease import Lease
 from dialer.limits import SwitchLimits
 from dialer.outbox import Outbox
+from dialer.placing import Placing
 from dialer.reconcile import Reconcile
 from dialer.settings import Settings
 from dialer.settlement import Settlement
@@ -31,7 +34,7 @@ from dialer.shutdown import Shutdown
 from dialer.status import StatusReport
 from dialer.store.campaigns import CampaignStore
 from dialer.store.contacts import Change, ContactStore
-from dialer.store.database import Database
+from dialer.store.database import Database, DatabaseError
 from dialer.store.migrate import migrate
 from dialer.store.outbox import OutboxStore
 from dialer.surroundings import Surroundings
@@ -39,7 +42,7 @@ from dialer.throttle import Throttle
 from dialer.web.api import Api
 from dialer.web.site import BoundedSite
 
-STOP_WITHIN = 7.0
+STOP_WITHIN = 6.5
 """Seconds for an ordered stop of everything but what is provided; the exit is due within 10 (SPEC 1)."""
 
 
@@ -101,7 +104,12 @@ class Dialer(Service):
         await parts.database.when_up()
         self._waits_for = "waiting for the lease on DIALER_ID"
         await parts.lease.claim()
-        await parts.reconcile.recover()
+        while True:
+            try:
+                await parts.reconcile.recover()
+                break
+            except DatabaseError:
+                await parts.database.pause()
         self._waits_for = None
         parts.begin()
 
@@ -134,6 +142,7 @@ class Parts:
     """The parts of a dialer, each given those that it works with."""
 
     def __init__(self, reactor: Any, settings: Settings, surroundings: Surroundings, waits_for: Any) -> None:
+        clock = MonotonicClock(reactor)
         chance = random.Random()  # noqa: S311  jitter needs no secrecy
         policy = DownPolicy(settings.efswitch_down_policy)
         owner = settings.dialer_id
@@ -151,13 +160,13 @@ class Parts:
         self.database = database(8)
         self.lease_database = database(1)
         self.lease = Lease(
-            reactor, self.lease_database, owner=owner, lease_time=settings.lease_time, on_change=self._wake
+            clock, self.lease_database, owner=owner, lease_time=settings.lease_time, on_change=self._wake
         )
         self.contacts = ContactStore(
             self.database, owner=owner, instance=self.lease.instance, hold=settings.contact_retrieval_delay
         )
         self.settlement = Settlement(
-            reactor,
+            clock,
             self.contacts,
             patience=settings.db_conn_timeout,
             random=chance.random,
@@ -169,8 +178,9 @@ class Parts:
             [
                 Switch(
                     reactor,
-                    host=host,
-                    port=port,
+                    host=address.host,
+                    port=address.port,
+                    name=address.name,
                     password=surroundings.esl_password,
                     originate_command=settings.originate_command,
                     connect_delay=settings.esl_connect_delay,
@@ -179,32 +189,35 @@ class Parts:
                     on_change=self._changed,
                     random=chance,
                 )
-                for host, port in surroundings.switches
+                for address in surroundings.switches
             ]
         )
-        self.throttle = Throttle(reactor, settings.calls_per_second)
-        self.agent_throttle = Throttle(reactor, settings.calls_per_second)
-        self.limits = SwitchLimits(reactor, settings.calls_per_second)
-        self.calls = Calls(
-            reactor,
+        self.throttle = Throttle(clock, settings.calls_per_second)
+        self.agent_throttle = Throttle(clock, settings.calls_per_second)
+        self.limits = SwitchLimits(clock, settings.calls_per_second)
+        self.calls = Calls(clock, self.contacts, self.settlement, self.limits)
+        self.placing = Placing(
+            clock,
             self.contacts,
             self.settlement,
             self.fleet,
+            self.calls,
             self.throttle,
             self.limits,
             call_writer(settings),
             policy=policy,
+            may_send=lambda: self.lease.held,
         )
         self.agents = Agents(
             self.contacts,
             self.settlement,
             self.connector,
-            self.calls,
+            self.placing,
             self.agent_throttle,
-            efswitch_ip=settings.efswitch_ip_for(surroundings.switches[0][0]),
+            efswitch_ip=settings.efswitch_ip_for(surroundings.switches[0].host),
         )
         self.reconcile = Reconcile(
-            reactor,
+            clock,
             self.contacts,
             self.fleet,
             self.calls,
@@ -214,10 +227,10 @@ class Parts:
             max_call_time=settings.max_call_time,
         )
         self.cycle = Cycle(
-            reactor,
+            clock,
             self.contacts,
             self.fleet,
-            self.calls,
+            self.placing,
             self.agents,
             self.lease,
             interval=settings.contact_retrieval_delay,
@@ -246,13 +259,12 @@ class Parts:
 
     async def end(self, stop: Shutdown) -> None:
         """Stop in the order in which work flows, so that nothing is handed to a part that is gone."""
-        self.limits.close()
-        self.throttle.close()
+        self.placing.stop()
         self.agent_throttle.close()
         await stop.step("dial cycle", self.cycle.stopService, at_most=2.0)
         # A request that the VC leaves unanswered counts as one that it may have, now as in ten seconds.
         await stop.step("agent requests and replies", self.agents.drain, at_most=1.0)
-        await stop.step("commands under way", self.calls.drain)
+        await stop.step("commands under way", self.calls.drain, at_most=3.0)
         await stop.step("reconciling", self.reconcile.stopService)
         await stop.step("EFSwitch connections", self._leave_switches)
         await stop.step("results", self.settlement.stopService)
@@ -287,7 +299,7 @@ def call_writer(settings: Settings) -> CallWriter:
     """The originate commands of SPEC 5 with the configured values."""
 
     def efswitch_ip(switch: Switch) -> str:
-        return settings.efswitch_ip_for(switch.name.rpartition(":")[0])
+        return settings.efswitch_ip_for(switch.host)
 
     def ivr(contact: Contact, switch: Switch) -> str:
         return originate.ivr_arguments(contact, efswitch_ip=efswitch_ip(switch), default_ivr=settings.default_ivr)

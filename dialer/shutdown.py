@@ -11,7 +11,7 @@ from twisted.logger import Logger
 
 from dialer.store.deferred import shield
 
-LEAST = 0.25
+LEAST = 0.1
 """Seconds that each step gets, however long the ones before it took."""
 
 

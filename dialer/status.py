@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from dialer.connector import Connector
@@ -40,11 +41,8 @@ class StatusReport:
         """The object of `GET /status`; the counts are None while the database is down."""
         own: int | None = None
         total: int | None = None
-        try:
-            if self._starting() is None:
-                own, total = await self._contacts.count_active()
-        except DatabaseError:
-            pass
+        with suppress(DatabaseError):
+            own, total = await self._contacts.count_active()
         return {
             "maxConcurrentCalls": self._capacity,
             "activeCalls": own,

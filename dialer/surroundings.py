@@ -6,6 +6,7 @@ import os
 import sys
 from typing import Any
 
+from attrs import frozen
 from twisted.logger import Logger
 
 from dialer.postgres import EmbeddedPostgres
@@ -30,6 +31,15 @@ STOP_WITHIN = 2.5
 """Seconds for stopping what is provided, after the dialer itself."""
 
 
+@frozen
+class SwitchAddress:
+    """An EFSwitch: what contacts remember it by, and where its event socket is."""
+
+    name: str
+    host: str
+    port: int
+
+
 class Surroundings:
     """PostgreSQL, EFSwitch and the VC as one start of the dialer finds them; valid after `start`."""
 
@@ -43,7 +53,7 @@ class Surroundings:
         self._vc: VoiceConnector | None = None
         self._demo: Demo | None = None
         self.conninfo = ""
-        self.switches: tuple[tuple[str, int], ...] = ()
+        self.switches: tuple[SwitchAddress, ...] = ()
         self.esl_password = settings.esl_password
         self.voice_connector = settings.voice_connector or ""
 
@@ -60,14 +70,15 @@ class Surroundings:
             self._efswitch = EFSwitch(self._reactor, password=self.esl_password, rules=Rules(CUSTOMERS))
             port = await self._efswitch.listen(self._reactor)
             address: Any = port.getHost()
-            self.switches = ((address.host, address.port),)
+            # By a name of its own: its port is another one at each start, and contacts remember which switch has them.
+            self.switches = (SwitchAddress("simulator", address.host, address.port),)
             self.log.warn(
                 "PROVIDED: EFSwitch SIMULATOR on {host}:{port}, no customer is called",
                 host=address.host,
                 port=address.port,
             )
         else:
-            self.switches = settings.switches
+            self.switches = tuple(SwitchAddress(f"{host}:{port}", host, port) for host, port in settings.switches)
         if settings.provide_vc:
             self._vc = VoiceConnector(self._reactor, dialer_url=None)
             self._vc.listen()
@@ -104,7 +115,7 @@ class Surroundings:
     def end_process(self, why: str) -> None:
         """Stop the reactor in order and end the process with status 1 and one line."""
         # For who started it, whatever the log does.
-        print(f"dialer: {why}", file=sys.__stderr__, flush=True)  # noqa: T201
+        print(f"dialer: {why}", file=sys.__stderr__, flush=True)
 
         def leave() -> None:
             sys.stdout.flush()

@@ -13,6 +13,9 @@ from dialer.esl.errors import EslError, SwitchDown
 from dialer.esl.gateways import GatewayStatus
 from dialer.esl.switch import Switch
 
+Load = tuple[bool, int]
+"""How busy a switch is; the least is called through."""
+
 
 class RouteKind(Enum):
     """What came of looking for a switch to call through."""
@@ -22,8 +25,12 @@ class RouteKind(Enum):
     """A switch knows the gateway, but cannot use it now; or a switch that may know it cannot be asked now."""
     INVALID_GATEWAY = "invalid gateway"
     """Every configured switch was asked, and none knows the gateway."""
+    NOT_READY = "not ready"
+    """No switch can be used yet: its first connection is being made, or its live calls are being compared."""
+    NOT_USED = "not used"
+    """The switches that are connected do not know the originate command."""
     NO_SWITCH = "no switch"
-    """No switch could be asked."""
+    """No switch is connected."""
 
 
 @frozen
@@ -60,7 +67,7 @@ class Fleet:
         """Fires when the first attempt to connect to each switch has ended, well or badly."""
         return gatherResults([switch.first_attempt() for switch in self.switches]).addCallback(lambda _: None)
 
-    async def route(self, gateway_id: str, load: Callable[[Switch], int]) -> Route:
+    async def route(self, gateway_id: str, load: Callable[[Switch], Load]) -> Route:
         """Ask the ready switches for a gateway, at once, and choose the one with the least `load` that has it up.
 
         Of equals the first configured is taken. Raises nothing of its own: a switch that cannot answer counts as one
@@ -78,10 +85,15 @@ class Fleet:
         if usable:
             return Route(RouteKind.FOUND, min(usable, key=load))
         if not any(switch.ready for switch in ready):
-            return Route(RouteKind.NO_SWITCH)
+            return Route(self._why_none())
         if len(ready) == len(self.switches) and all(answer is GatewayStatus.INVALID for answer in answers):
             return Route(RouteKind.INVALID_GATEWAY)
         return Route(RouteKind.GATEWAY_DOWN)
+
+    def _why_none(self) -> RouteKind:
+        if any(switch.settling for switch in self.switches):
+            return RouteKind.NOT_READY
+        return RouteKind.NOT_USED if any(switch.connected for switch in self.switches) else RouteKind.NO_SWITCH
 
     async def _ask(self, switch: Switch, gateway_id: str) -> GatewayStatus | None:
         try:

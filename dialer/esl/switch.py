@@ -67,12 +67,14 @@ class Switch(Service):
         random: Random,
         command_timeout: float = COMMAND_TIMEOUT,
         endpoint: IStreamClientEndpoint | None = None,
+        name: str | None = None,
     ) -> None:
         """Times are seconds; `connect_delay` is the longest wait between two attempts.
 
         `endpoint` is where to connect when it is not just that host and port.
         """
-        self.name = f"{host}:{port}"
+        self.name = name or f"{host}:{port}"
+        self.host = host
         self._clock = reactor
         self._endpoint = endpoint or HostnameEndpoint(reactor, host, port, timeout=command_timeout)
         self._password = password
@@ -104,6 +106,11 @@ class Switch(Service):
     def ready(self) -> bool:
         """Whether calls may be placed: connected, compared with its live calls, and not disabled."""
         return self._ready
+
+    @property
+    def settling(self) -> bool:
+        """Whether it may become ready any moment: its first connection, or comparing its calls, is under way."""
+        return not self._ready and (not self._first_ended or (self._connected and self._disabled is None))
 
     @property
     def reason(self) -> str | None:

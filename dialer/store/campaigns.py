@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from attrs import Factory, define
 
-from dialer.store.database import Database, Run
+from dialer.store.database import Database
 from dialer.store.queries import sql
+
+AT_ONCE = 10_000
+"""Contacts that one statement of a control changes: a part of a second's work, well within DB_CONN_TIMEOUT."""
 
 
 @define
@@ -41,26 +41,30 @@ class CampaignStore:
 
     async def start(self, campaign_id: str) -> int | None:
         """stopped → pending; how many, or None when the campaign has no contact in any state."""
-        return _changed(await self._database.run(sql("campaign_start"), {"campaign_id": campaign_id}))
+        return await self._control(campaign_id, "campaign_start", on_return=None)
 
     async def stop(self, campaign_id: str) -> int | None:
         """pending → stopped; what is under way stops when it comes back. As `start` otherwise."""
-        return _changed(await self._database.run(sql("campaign_stop"), {"campaign_id": campaign_id}))
+        return await self._control(campaign_id, "campaign_stop", on_return="stop")
 
     async def purge(self, campaign_id: str) -> int | None:
         """Remove the pending contacts; what is under way is removed if it comes back. As `start` otherwise."""
-        asked = {"campaign_id": campaign_id}
+        return await self._control(campaign_id, "campaign_purge", on_return="purge")
 
-        async def remove(run: Run) -> list[dict[str, Any]]:
-            # Marked before and after: before, so that none comes back unseen between the two; after, see its SQL.
-            await run(sql("campaign_purge_active"), asked)
-            removed = await run(sql("campaign_purge"), asked)
-            await run(sql("campaign_purge_active"), asked)
-            return removed
+    async def _control(self, campaign_id: str, query: str, *, on_return: str | None) -> int | None:
+        """In parts, each a transaction of its own: what fails half-way is finished by asking again.
 
-        return _changed(await self._database.transaction(remove))
-
-
-def _changed(rows: list[dict[str, Any]]) -> int | None:
-    row: Mapping[str, Any] = rows[0]
-    return row["contacts"] if row["known"] else None
+        Contacts that were received after it began are left alone. It ends when a whole pass has changed nothing: a
+        contact may be taken, and may come back, between two statements.
+        """
+        (row,) = await self._database.run(sql("campaign_known"), {"campaign_id": campaign_id})
+        if not row["known"]:
+            return None
+        asked = {"campaign_id": campaign_id, "until": row["now"], "limit": AT_ONCE, "on_return": on_return}
+        total = 0
+        while True:
+            marked = await self._database.run(sql("campaign_on_return"), asked)
+            changed = await self._database.run(sql(query), asked)
+            total += len(changed)
+            if not marked and not changed:
+                return total

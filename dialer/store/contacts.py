@@ -24,6 +24,10 @@ TAKE_OVER_AT_ONCE = 1000
 """Rows that one take-over statement may change, likewise."""
 
 
+NEVER_SENT_KEPT = 1000
+"""Takings whose commit was unknown that are remembered: one for each contact under way when the database went down."""
+
+
 class ContactClash(DialerError):
     """The id exists with other content."""
 
@@ -78,6 +82,7 @@ class ContactStore:
         self._database = database
         self._me = {"owner": owner, "instance": instance}
         self._hold = hold
+        self._never_sent: dict[str, int] = {}
         self.owner = owner
 
     async def add(self, contacts: Sequence[NewContact]) -> Added:
@@ -103,17 +108,20 @@ class ContactStore:
         rows = await self._database.run(sql("contact"), {"id": contact_id})
         return contact_of(rows[0]) if rows else None
 
-    async def queues(self, types: Collection[CampaignType]) -> list[CampaignQueue]:
-        """Each campaign that has an eligible contact of these types."""
-        rows = await self._database.run(sql("queues"), {"types": list(types)})
+    async def queues(self, types: Collection[CampaignType], *, avoid: Collection[str] = ()) -> list[CampaignQueue]:
+        """Each campaign that has an eligible contact of these types, those on gateways to `avoid` aside."""
+        rows = await self._database.run(sql("queues"), {"types": list(types), "avoid": list(avoid)})
         return [CampaignQueue(**row) for row in rows]
 
-    async def heads(self, shares: Sequence[Share], types: Collection[CampaignType]) -> list[Contact]:
+    async def heads(
+        self, shares: Sequence[Share], types: Collection[CampaignType], *, avoid: Collection[str] = ()
+    ) -> list[Contact]:
         """The first eligible contacts of each campaign, so many as its share says, in dialing order."""
         asked = {
             "campaigns": [share.campaign_id for share in shares],
             "counts": [share.contacts for share in shares],
             "types": list(types),
+            "avoid": list(avoid),
         }
         return [contact_of(row) for row in await self._database.run(sql("heads"), asked)]
 
@@ -126,7 +134,13 @@ class ContactStore:
         return await self._take(contact, Status.AGENT_PENDING, None)
 
     async def _take(self, contact: Contact, status: Status, switch: str | None) -> Contact | None:
-        asked = self._me | {"id": contact.id, "status": status, "switch": switch}
+        asked = self._me | {
+            "id": contact.id,
+            "taking": contact.taking,
+            "arrival": contact.arrival,
+            "status": status,
+            "switch": switch,
+        }
         return await self._claimed(sql("take"), asked, contact.id, taking=contact.taking + 1, status=status)
 
     async def dial_agent(self, contact: Contact, agent: str, switch: str) -> Contact | None:
@@ -142,18 +156,29 @@ class ContactStore:
         except CommitUnknown:
             # Nothing was sent yet: when the row says that the claim was committed it is ours to go on with.
             found = await self._read_again(contact_id)
-            mine = found is not None and (found.owner, found.taking, found.status) == (self.owner, taking, status)
-            return found if mine else None
+            if found is not None and (found.owner, found.taking, found.status) == (self.owner, taking, status):
+                return found
+            # The server may still commit it, after all: should this taking turn up as ours, nothing was sent for it.
+            self._never_sent[contact_id] = taking
+            if len(self._never_sent) > NEVER_SENT_KEPT:
+                self._never_sent.pop(next(iter(self._never_sent)))
+            return None
         return contact_of(rows[0]) if rows else None
 
     async def _read_again(self, contact_id: str) -> Contact | None:
         """The contact as stored, however long the database takes to come back: only this process knows that nothing
-        was sent yet."""
+        was sent yet. Fails with DatabaseError when the dialer stops."""
         while True:
             try:
                 return await self.get(contact_id)
             except DatabaseError:
-                await self._database.when_up()
+                if not self._database.running:
+                    raise
+                await self._database.pause()
+
+    def never_sent(self, contact: Contact) -> bool:
+        """Whether this is a taking of ours for which certainly nothing was sent."""
+        return self._never_sent.get(contact.id) == contact.taking
 
     async def apply(self, changes: Sequence[Change]) -> dict[tuple[str, int], str]:
         """Make these changes; the (contact id, taking) of those that changed something, with the new status.
@@ -192,6 +217,11 @@ class ContactStore:
     async def held(self) -> list[HeldContact]:
         """The active contacts of this dialer."""
         rows = await self._database.run(sql("active"), self._me)
+        return [HeldContact(contact_of(row), row["dialed_ago"]) for row in rows]
+
+    async def still_dialed(self, contact_ids: Collection[str]) -> list[HeldContact]:
+        """Those of these contacts that are dialed, whoever owns them."""
+        rows = await self._database.run(sql("still_dialed"), {"ids": list(contact_ids)})
         return [HeldContact(contact_of(row), row["dialed_ago"]) for row in rows]
 
     async def take_over(self) -> list[HeldContact]:

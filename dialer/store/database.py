@@ -32,6 +32,9 @@ LONGEST_DELAY = 5.0
 LONGEST_LINE = 1000
 """Statements that may wait for a connection; more are refused at once, since none of them would be served in time."""
 
+PAUSE = 0.2
+"""Seconds between two tries of what must not be given up."""
+
 STOP_LIMIT = 3.0
 """Seconds that running statements get when the service stops: a dialer exits within 10."""
 
@@ -118,6 +121,10 @@ class Database(Service):
         waiter: Deferred[None] = Deferred(self._up_waiters.remove)
         self._up_waiters.append(waiter)
         return waiter
+
+    async def pause(self) -> None:
+        """Returns after a while, for who tries something again."""
+        await deferLater(self._reactor, PAUSE)
 
     async def ready(self) -> None:
         """Returns when a connection is open."""

@@ -16,6 +16,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 
 from dialer.agents import Agents, EFSwitchDown, NotWaiting, Stopping, UnknownContact
 from dialer.contact import Contact, NewContact
+from dialer.placing import NotReady
 from dialer.settlement import Dropped
 from dialer.status import StatusReport
 from dialer.store.campaigns import CampaignCount, CampaignStore
@@ -102,6 +103,8 @@ class Api:
                 return HttpError(404, "not_found", str(error), field="uuid")
             case NotWaiting():
                 return HttpError(409, "not_waiting", str(error))
+            case NotReady():
+                return HttpError(503, "not_ready", str(error))
             case EFSwitchDown():
                 return HttpError(500, "efswitch_down", str(error))
             case DatabaseError():

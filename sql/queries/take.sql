@@ -1,5 +1,6 @@
 -- pending -> agent_pending or dialed: the write-ahead, committed before anything is sent.
--- A dialer that lost its lease takes nothing.
+-- A dialer that lost its lease takes nothing, and nobody takes a row that is not the one that was chosen: it may have
+-- been taken and given back, or purged and posted again, meanwhile.
 UPDATE contacts SET
     status = %(status)s,
     taking = taking + 1,
@@ -12,6 +13,7 @@ UPDATE contacts SET
     bridged = false,
     hold_until = NULL,
     on_return = NULL
-WHERE id = (SELECT id FROM eligible WHERE id = %(id)s FOR UPDATE SKIP LOCKED)
+WHERE id = (
+    SELECT id FROM eligible WHERE id = %(id)s AND taking = %(taking)s AND arrival = %(arrival)s FOR UPDATE SKIP LOCKED)
   AND EXISTS (SELECT FROM dialers WHERE id = %(owner)s AND instance = %(instance)s AND lease_until > now())
 RETURNING *

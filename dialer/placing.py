@@ -1,0 +1,212 @@
+"""Placing a call: a switch with the gateway up, the right moment, the write-ahead, and the command."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+
+from dialer.call import CallWriter, DownPolicy, Placed
+from dialer.calls import Calls
+from dialer.contact import AgentReply, Contact, Status
+from dialer.errors import DialerError
+from dialer.esl.errors import BadCommand, SwitchDown
+from dialer.esl.fleet import Fleet, Route, RouteKind
+from dialer.esl.gateways import FRESH
+from dialer.esl.switch import Switch
+from dialer.limits import SwitchLimits
+from dialer.originate import CannotBeCarried
+from dialer.settlement import Settlement
+from dialer.store.contacts import Change, ContactStore
+from dialer.throttle import Permit, Throttle, ThrottleClosed
+
+READY_WITHIN = 5.0
+"""Seconds that an agent reply waits for an EFSwitch that is just being compared with what is stored."""
+
+LOOK_AGAIN = 0.2
+"""Seconds between two looks for that."""
+
+
+class NotReady(DialerError):
+    """EFSwitch is just being compared with what is stored; nothing was done, try again."""
+
+
+class Placing:
+    """Takes contacts and sends their commands.
+
+    `policy` says what happens to a contact while no EFSwitch can be reached. `may_send` is asked right before a
+    command is written: a dialer that was stopped for long may have lost what it took.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        store: ContactStore,
+        settlement: Settlement,
+        fleet: Fleet,
+        calls: Calls,
+        throttle: Throttle,
+        limits: SwitchLimits,
+        writer: CallWriter,
+        *,
+        policy: DownPolicy,
+        may_send: Callable[[], bool],
+    ) -> None:
+        self._clock = clock
+        self._store = store
+        self._settlement = settlement
+        self._fleet = fleet
+        self._calls = calls
+        self._throttle = throttle
+        self._limits = limits
+        self._writer = writer
+        self._policy = policy
+        self._may_send = may_send
+        self._stopping = False
+
+    def stop(self) -> None:
+        """Place no more: from now on whoever waits for a turn gets ThrottleClosed, and what is down is not EFSwitch."""
+        self._stopping = True
+        self._limits.close()
+        self._throttle.close()
+
+    async def place_ivr(self, contact: Contact) -> Placed:
+        """Take an IVR contact and send its command. Fires when it is written; its outcome comes by events.
+
+        Fails with DatabaseError when it could not be taken, and with ThrottleClosed; then nothing was sent.
+        """
+        ready = await self._get_ready(contact)
+        if isinstance(ready, Placed):
+            return ready
+        switch, permit = ready
+        with permit:
+            try:
+                arguments = self._writer.ivr(contact, switch)
+            except CannotBeCarried as error:
+                return await self._unspeakable(contact, error)
+            dialed = await self._store.take_for_call(contact, switch.name)
+            if dialed is None:
+                return Placed.TAKEN_ALREADY
+            self.log.info("CAMPAIGN TYPE: {type}, contact {id}", type=dialed.campaign_type, id=dialed.id)
+            permit.used()
+            # The cycle goes on with the next contact; the command is written before this returns.
+            self._calls.background.detach(self._send(dialed, switch, arguments))
+            return Placed.SENT
+
+    async def place_agent(self, contact: Contact, reply: AgentReply) -> Placed:
+        """Call the customer of a contact whose agent is reserved; fires once EFSwitch took or refused the command.
+
+        Fails with ReplyLost when EFSwitch may have it; with DatabaseError, NotReady or ThrottleClosed when it was not
+        taken.
+        """
+        ready = await self._get_ready(contact, agent=reply.agent)
+        if isinstance(ready, Placed):
+            return ready
+        switch, permit = ready
+        with permit:
+            try:
+                arguments = self._writer.agent(contact, reply, switch)
+            except CannotBeCarried as error:
+                return await self._unspeakable(contact, error, agent=reply.agent)
+            self.log.info("DIALING AGENT-BASED CONTACT WITH ID {id}", id=contact.id)
+            dialed = await self._store.dial_agent(contact, reply.agent, switch.name)
+            if dialed is None:
+                return Placed.TAKEN_ALREADY
+            permit.used()
+            sent = await self._calls.background.run(self._send(dialed, switch, arguments))
+            if sent is Placed.SENT:
+                self.log.info("AGENT-BASED CONTACT WITH ID {id} SENT TO EFSWITCH", id=contact.id)
+            return sent
+
+    async def _get_ready(self, contact: Contact, agent: str | None = None) -> tuple[Switch, Permit] | Placed:
+        """A switch with the contact's gateway up and the right to send to it now, or what became of the contact.
+
+        The gateway is asked first, since a permit that is held back slows everybody down; and again when the answer
+        has grown old by waiting.
+        """
+        while True:
+            route = await self._route(contact, wait=agent is not None)
+            if route.switch is None:
+                return await self._unroutable(contact, route, agent=agent)
+            asked_at = self._clock.seconds()
+            await self._limits.turn(route.switch, first=agent is not None)
+            permit = await self._throttle.acquire(first=agent is not None)
+            if self._clock.seconds() - asked_at <= FRESH:
+                return route.switch, permit
+            again = await self._fleet.route(contact.gateway_id, self._load)
+            if again.switch is route.switch:
+                return route.switch, permit
+            permit.unused()
+
+    async def _route(self, contact: Contact, *, wait: bool) -> Route:
+        deadline = self._clock.seconds() + (READY_WITHIN if wait else 0)
+        while True:
+            route = await self._fleet.route(contact.gateway_id, self._load)
+            if route.switch is None and self._stopping:
+                raise ThrottleClosed
+            if route.kind is not RouteKind.NOT_READY or self._clock.seconds() >= deadline:
+                return route
+            await deferLater(self._clock, LOOK_AGAIN)
+
+    def _load(self, switch: Switch) -> tuple[bool, int]:
+        """A switch that is slowed down comes after those that are not."""
+        return self._limits.is_slowed(switch), self._calls.load(switch)
+
+    async def _unroutable(self, contact: Contact, route: Route, agent: str | None = None) -> Placed:
+        """Settle a contact for which there is no switch with its gateway up. `agent` is the one reserved for it."""
+        if route.kind is RouteKind.INVALID_GATEWAY:
+            self.log.warn("INVALID GATEWAY {gateway} of contact {id}", gateway=contact.gateway_id, id=contact.id)
+            await self._settle(contact, Status.FAILED, "Invalid Gateway", agent=agent)
+            return Placed.FAILED
+        if route.kind is RouteKind.GATEWAY_DOWN:
+            self.log.warn("GATEWAY DOWN {gateway} of contact {id}", gateway=contact.gateway_id, id=contact.id)
+            await self._settle(contact, Status.PENDING, agent=agent)
+            return Placed.HELD
+        if route.kind is RouteKind.NOT_READY:
+            if agent is not None:
+                raise NotReady
+            return Placed.NOT_NOW
+        if route.kind is RouteKind.NOT_USED:
+            await self._settle(contact, Status.PENDING, agent=agent)
+            return Placed.HELD
+        self.log.error("NO EFSWITCH CONNECTION for contact {id}", id=contact.id)
+        await self._efswitch_down(contact, agent=agent)
+        return Placed.NO_SWITCH
+
+    async def _efswitch_down(self, contact: Contact, agent: str | None = None) -> None:
+        if self._policy is DownPolicy.FAIL and not self._stopping:
+            await self._settle(contact, Status.FAILED, "EFSwitch Down", agent=agent)
+        else:
+            await self._settle(contact, Status.PENDING, agent=agent)
+
+    async def _unspeakable(self, contact: Contact, error: DialerError, agent: str | None = None) -> Placed:
+        """Only a row that came from another product's table gets here: what is posted was checked."""
+        self.log.error("Contact {id} cannot be called: {error}", id=contact.id, error=error)
+        await self._settle(contact, Status.FAILED, "Invalid Contact", agent=agent)
+        return Placed.FAILED
+
+    async def _settle(self, contact: Contact, to: Status, result: str | None = None, agent: str | None = None) -> None:
+        change = Change(
+            contact.id, contact.taking, contact.status, to, result, end_chat=bool(agent), agent=agent or None
+        )
+        await self._settlement.settle_soon(change)
+
+    async def _send(self, dialed: Contact, switch: Switch, arguments: str) -> Placed:
+        """Send the command of a contact that was taken; undo the taking when it was certainly never sent."""
+        if not self._may_send():
+            self.log.error("Contact {id} was not sent: this dialer lost its lease meanwhile", id=dialed.id)
+            await self._settle(dialed, Status.PENDING, agent=dialed.agent)
+            return Placed.HELD
+        try:
+            await self._calls.send(dialed, switch, arguments)
+        except SwitchDown:
+            self.log.error("NO EFSWITCH CONNECTION for contact {id}", id=dialed.id)
+            await self._efswitch_down(dialed, agent=dialed.agent)
+            return Placed.NO_SWITCH
+        except BadCommand as error:
+            return await self._unspeakable(dialed, error, agent=dialed.agent)
+        return Placed.SENT
