@@ -124,7 +124,8 @@ async def test_it_waits_for_whoever_is_not_there_yet_and_goes_on_when_they_come(
     street.switch.shut_down(now=True)
     await street.close_vc()
 
-    process = street.spawn(street.environment(DB_URL=gate.url, EFSWITCH_DOWN_POLICY="hold"))
+    wait = {"EFSWITCH_DOWN_POLICY": "hold", "LOG_LEVEL": "DEBUG"}
+    process = street.spawn(street.environment(DB_URL=gate.url, DB_PASS=SECRET, **wait))
     await street.listens(process)
     assert_that((await street.get("/healthz")).status, is_(200))
 
@@ -157,3 +158,14 @@ async def test_it_waits_for_whoever_is_not_there_yet_and_goes_on_when_they_come(
     assert_that(await street.until_told(contact), has_entries(callResult="NORMAL_CLEARING"))
     assert_that(street.attempts(contact), has_length(1))
     assert_that(process.status, is_(None))
+    assert_that(process.out, not_(contains_string(SECRET)))
+
+
+@sure
+async def test_sigterm_ends_it_in_time_while_it_still_waits(street: Street, conninfo: str, tmp_path: Path) -> None:
+    street.switch.shut_down(now=True)
+    process = street.spawn(street.environment(DB_URL=Gate(conninfo, tmp_path / "pg").url))
+    await street.listens(process)
+    await street.until(lambda: "DATABASE CONNECTION ERROR" in process.out, "an attempt to connect")
+    await street.terminate(process)
+    assert_that(process.err, is_(""))

@@ -5,14 +5,11 @@ from __future__ import annotations
 import signal
 
 import pytest_twisted
-from hamcrest import (
-    assert_that,
-    greater_than,
-    is_,
-)
+from hamcrest import assert_that, greater_than, has_entries, has_length, is_, is_in
 
 from tests.process.campaign import Blind, Campaign
 from tests.process.street import Street
+from tests.service.world import agent
 
 sure = pytest_twisted.ensureDeferred
 
@@ -86,3 +83,33 @@ async def test_a_killed_dialer_starts_again_at_once_and_loses_nothing(street: St
     results = await campaign.check(blind, unsent=True)
     assert_that(results["UNKNOWN"], greater_than(0))
     await campaign.check_nothing_held()
+
+
+@sure
+async def test_an_agent_reserved_while_the_dialer_is_just_starting_is_not_lost(street: Street) -> None:
+    street.vc.behave("reply", "silent")
+    process = await street.run(**LONG_LEASE)
+    contact = agent()
+    await street.load(contact)
+    await street.until_status(contact, "agent_pending")
+    await street.terminate(process)
+
+    # It takes its time to get to know the switch: the reply comes when the database is there, and nothing else.
+    street.switch.faults.delay = 0.7
+    street.switch.faults_changed()
+    await street.run(ready=False, **LONG_LEASE)
+
+    async def stored() -> bool:
+        return (await street.get(f"/contact/{contact['id']}")).status == 200
+
+    await street.until(stored, "the database")
+    assert_that((await street.get("/readyz")).status, is_(503))
+    reply = {"uuid": contact["id"], "agent": "1005", "queue": "Sales"}
+    first = await street.post("/agent", reply)
+    # Later, or now: but nobody has said that EFSwitch is down.
+    assert_that(first.status, is_in((200, 503)), str(first))
+    street.switch.clear_faults()
+    await street.until_ready()
+    assert_that((await street.post("/agent", reply)).status, is_(200))
+    assert_that(await street.until_told(contact), has_entries(callResult="NORMAL_CLEARING"))
+    assert_that(street.attempts(contact), has_length(1))
