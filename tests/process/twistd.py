@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 TWISTD = (str(Path(sys.executable).parent / "twistd"),)
@@ -96,9 +97,15 @@ class Twistd:
 
     def kill(self) -> None:
         """End it whatever it does, and bury it."""
-        if self._process.poll() is None:
-            self._process.send_signal(signal.SIGKILL)
-            self._process.wait()
+        if self._process.poll() is not None:
+            return
+        if (self.cwd / "var").exists():
+            # Killed at once it would leave its PostgreSQL running.
+            self._process.send_signal(signal.SIGTERM)
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(EXIT_WITHIN)
+        self._process.send_signal(signal.SIGKILL)
+        self._process.wait()
 
     def url(self) -> str | None:
         """Where it says that it serves HTTP; None before it does."""
