@@ -14,8 +14,9 @@ STAMP := $(VENV)/.complete
 run: $(STAMP)
 	$(BIN)/twistd -n --pidfile= dialer
 
+# Two at a time: most tests of the service wait for something most of the time.
 test: lint types
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

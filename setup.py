@@ -27,6 +27,7 @@ TEST = [
     "PyHamcrest>=2.1,<3",
     "pytest>=9.2,<10",
     "pytest-twisted>=1.14,<2",
+    "pytest-xdist>=3.8,<4",
     "ruff==0.17.6",
     "setuptools>=75,<83",  # as in pyproject.toml: a test builds the wheel without the network
 ]

@@ -52,6 +52,7 @@ class Calls:
         # What a lost reply or a database outage leaves open, reconciling and the settlement close.
         self.background = Background(ReplyLost, Dropped, DatabaseError)
         """The commands whose replies are awaited, and the refusals that are being looked into."""
+        self._stopped = False
 
     def __iter__(self) -> Iterator[Call]:
         """The calls whose result is not on its way yet."""
@@ -158,7 +159,7 @@ class Calls:
         if refused.kind is RefusalKind.UNKNOWN_COMMAND:
             switch.disable(f"it does not know the originate command: {refused.result}")
             self._settle_refusal(call, refused)
-        else:
+        elif not self._stopped:
             self.background.detach(self._after_grace(switch, call, refused))
 
     async def _after_grace(self, switch: Switch, call: Call, refused: Refusal) -> None:
@@ -242,4 +243,8 @@ class Calls:
 
     async def drain(self) -> None:
         """Fires when no command awaits its reply and no refusal is being looked into; cancelled, it ends them."""
-        await self.background.drain()
+        try:
+            await self.background.drain()
+        finally:
+            # Nobody would be left to look into a further refusal; the next start does.
+            self._stopped = True
