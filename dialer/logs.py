@@ -33,9 +33,7 @@ class LineObserver:
         """Write to every stream; one that fails must not silence the others."""
         time = formatTime(event.get("log_time"))
         level = event.get("log_level", LogLevel.info).name.upper()
-        # A customer's text in a field must not begin a line of its own.
-        text = formatEvent(event).replace("\r", "\\r").replace("\n", "\\n")
-        line = f"{time} {level:<8} {event.get('log_namespace', '-')} {text}\n"
+        line = f"{time} {level:<8} {event.get('log_namespace', '-')} {_printable(formatEvent(event))}\n"
         if (failure := event.get("log_failure")) is not None:
             # Nor must one in the message of an exception.
             line += indent(failure.getTraceback(), "  ", lambda _: True)
@@ -45,6 +43,13 @@ class LineObserver:
                 stream.flush()
             except (OSError, ValueError):
                 continue
+
+
+def _printable(text: str) -> str:
+    """The text on one line: what somebody sent must neither begin a line of its own nor steer the terminal."""
+    if text.isprintable():
+        return text
+    return "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)
 
 
 def observer(level: str, *streams: TextIO) -> ILogObserver:

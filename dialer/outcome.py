@@ -15,9 +15,6 @@ from attrs import frozen
 LONGEST_RESULT = 40
 """Characters of `contacts.call_result`."""
 
-_ORIGINATES = frozenset({"originate", "JSoriginate"})
-_QUOTED = re.compile(r"'[^']*'")
-_CALL_ID = re.compile(r"(?<!\\)[{,]origination_uuid=([A-Za-z0-9-]{1,40})(?=[,}])")
 _UNKNOWN_COMMAND = re.compile(r"(?:JS)?originate Command not found!?", re.IGNORECASE)
 
 
@@ -104,22 +101,6 @@ def refusal(job_body: str) -> Refusal | None:
         return Refusal(RefusalKind.UNKNOWN_COMMAND, _result(text))
     result = _never_answered(_result(text))
     return Refusal(_KINDS.get(result, RefusalKind.OTHER), result)
-
-
-def is_originate_job(event: Fields) -> bool:
-    """Whether a BACKGROUND_JOB is that of an originate, ours or another client's."""
-    return event.get("Job-Command") in _ORIGINATES
-
-
-def call_id_of_job(event: Fields) -> str | None:
-    """The `origination_uuid` that an originate's BACKGROUND_JOB asked for; None for other jobs and without one.
-
-    Text within quotes or behind an escaped comma is a value, whatever it looks like.
-    """
-    if not is_originate_job(event):
-        return None
-    found = _CALL_ID.search(_QUOTED.sub("", event.get("Job-Command-Arg") or ""))
-    return found[1] if found else None
 
 
 def wire_result(call_result: str) -> str:

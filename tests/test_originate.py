@@ -29,7 +29,6 @@ from hypothesis import strategies as st
 from dialer.contact import AgentReply, CampaignType, Contact, DialingMode, NewContact, RoutingMode
 from dialer.errors import DialerError
 from dialer.originate import CannotBeCarried, agent_arguments, ivr_arguments
-from dialer.outcome import call_id_of_job
 from tests.brace_block import Originate, Refused, read_arguments
 
 RECORDED = json.loads(Path(__file__).with_name("data").joinpath("brace_block.json").read_text(encoding="utf-8"))
@@ -369,7 +368,6 @@ def test_freeswitch_reads_from_an_agent_command_what_was_meant_and_nothing_else(
         assert_that(error.field in ("queue", "queue_name", "resource_id"), is_(True))
         return
     assert_that(read_arguments(written), equal_to(expected_agent(contact, reply, host, "1218")))
-    assert_that(call_id_of_job({"Job-Command": "originate", "Job-Command-Arg": written}), equal_to(call_id))
 
 
 @given(call_id=ids, number=numbers, gateway=gateways, own=st.none() | extensions, default=extensions, host=hosts)
@@ -392,7 +390,6 @@ def test_freeswitch_reads_from_an_ivr_command_what_was_meant_and_nothing_else(
     assert_that(
         read_arguments(written), equal_to(Originate(tuple(variables.items()), destination, (chosen, "XML", host)))
     )
-    assert_that(call_id_of_job({"Job-Command": "JSoriginate", "Job-Command-Arg": written}), equal_to(call_id))
 
 
 @given(values=st.lists(nasty_text, min_size=7, max_size=7))

@@ -14,9 +14,7 @@ from dialer.outcome import (
     CallEnd,
     Refusal,
     RefusalKind,
-    call_id_of_job,
     end_of_call,
-    is_originate_job,
     needs_end_chat,
     refusal,
     wire_result,
@@ -230,49 +228,6 @@ def test_what_does_not_start_like_a_refusal_is_none(body: str) -> None:
 def test_the_result_of_a_refusal_fits_its_column_and_is_never_empty(text: str) -> None:
     found = refusal(f"-ERR {text}")
     assert_that(found is not None and 1 <= len(found.result) <= 40, is_(True))
-
-
-# -- jobs --------------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("name", "call_id"),
-    [
-        ("agent_all_events: +OK", "397cc345-c850-41f9-963f-4b209faf1847"),
-        ("ivr_uuid_nonuuid: +OK", "hello"),
-        ("api_basic: -ERR JSoriginate Command", None),
-        ("api_basic: UP 0 years, 0 days, 0 ho", None),
-        ("mix_pipelined_two_calls: true", None),
-    ],
-)
-def test_a_recorded_job_tells_which_call_it_was_to_make(name: str, call_id: str | None) -> None:
-    assert_that(call_id_of_job(JOBS[name]), equal_to(call_id))
-
-
-@pytest.mark.parametrize("name", sorted(JOBS))
-def test_originates_are_told_from_other_jobs(name: str) -> None:
-    assert_that(is_originate_job(JOBS[name]), is_("riginate" in JOBS[name]["Job-Command"]))
-
-
-@pytest.mark.parametrize(
-    ("arguments", "call_id"),
-    [
-        ("{origination_uuid=a-1}sofia/gateway/g/1 1 XML h", "a-1"),
-        ("{v='x',origination_uuid=a-1,w=2}sofia/gateway/g/1 1 XML h", "a-1"),
-        (r"{sip_h_X-queue='q\,origination_uuid=b-2',origination_uuid=a-1}sofia/gateway/g/1 1 XML h", "a-1"),
-        # A plain event decodes `%2C` in a value that was never encoded.
-        ("{sip_h_X-queue=',origination_uuid=b-2,',origination_uuid=a-1}sofia/gateway/g/1 1 XML h", "a-1"),
-        (r"{v=q\,origination_uuid=b-2}sofia/gateway/g/1 1 XML h", None),
-        ("{my_origination_uuid=b-2}sofia/gateway/g/1 1 XML h", None),
-        ("{origination_uuid=}sofia/gateway/g/1 1 XML h", None),
-        ("sofia/gateway/g/1 1 XML h", None),
-        ("", None),
-        (None, None),
-    ],
-)
-def test_only_the_variable_itself_names_the_call(arguments: str | None, call_id: str | None) -> None:
-    event = {"Job-Command": "JSoriginate"} | ({} if arguments is None else {"Job-Command-Arg": arguments})
-    assert_that(call_id_of_job(event), equal_to(call_id))
 
 
 # -- the voice connector -----------------------------------------------------------------------------------------------
