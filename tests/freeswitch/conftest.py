@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,12 +21,22 @@ from tests.freeswitch.world import World
 VARIABLES = ("TEST_ESL_HOST", "TEST_ESL_PORT", "TEST_ESL_PASSWORD", "TEST_ESL_GATEWAY")
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests of this folder, and skip them unless the environment names a switch."""
+    here = Path(__file__).parent
+    missing = [name for name in VARIABLES if not os.environ.get(name)]
+    for item in items:
+        if here in item.path.parents:
+            item.add_marker(pytest.mark.freeswitch)
+            if missing:
+                reason = f"no real FreeSWITCH to test with (docs/efswitch.md): {', '.join(missing)} not set"
+                item.add_marker(pytest.mark.skip(reason=reason))
+
+
 @pytest.fixture(scope="session")
 def address() -> Address:
-    """What the environment says; without it the test is skipped."""
-    missing = [name for name in VARIABLES if not os.environ.get(name)]
-    if missing:
-        pytest.skip(f"no real FreeSWITCH to test with: {', '.join(missing)} not set (docs/efswitch.md)")
+    """What the environment says."""
     host, port, password, gateway = (os.environ[name] for name in VARIABLES)
     return Address(host, int(port), password, gateway)
 
@@ -34,15 +47,24 @@ def control(reactor: Any, address: Address) -> Control:
     return Control(reactor, address)
 
 
-@pytest.fixture(scope="session")
-def limits(reactor: Any, control: Control) -> Limits:
+@pytest.fixture(scope="module")
+def alone(address: Address) -> Iterator[None]:
+    """One module at a time has the switch, however many processes run the tests."""
+    name = f"dialer-tests-freeswitch-{address.host}-{address.port}.lock"
+    with (Path(tempfile.gettempdir()) / name).open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # freed when its process ends, whatever happens to it
+        yield
+
+
+@pytest.fixture(scope="module")
+def limits(reactor: Any, alone: None, control: Control) -> Limits:
     """The limits that the switch had before the tests, who put them back."""
     return wait_for(reactor, control.limits)
 
 
-@pytest.fixture(scope="session")
-def customers(reactor: Any, control: Control) -> Iterator[Customers]:
-    """Everybody behind the gateway, for the whole session, so that the gateway stays up."""
+@pytest.fixture(scope="module")
+def customers(reactor: Any, alone: None, control: Control) -> Iterator[Customers]:
+    """Everybody behind the gateway, there for the whole module, so that the gateway stays up."""
     proxy = wait_for(reactor, control.gateway).get("Proxy", "")
     host, _, port = proxy.removeprefix("sip:").partition(":")
     assert port.isdigit(), f"gateway {control.address.gateway} needs a proxy `address:port`, it has {proxy!r}"
@@ -60,9 +82,8 @@ def patience(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tests.service.world.PATIENCE", 90.0)
 
 
-# The address comes first, so that without a switch nothing else is started.
 @pytest_twisted.async_yield_fixture
-async def world(address: Address, control: Control, limits: Limits, customers: Customers, conninfo: str) -> Any:
+async def world(control: Control, limits: Limits, customers: Customers, conninfo: str) -> Any:
     """VC and customers, the gateway up; the dialer is for the test to start."""
     customers.listen()
     built = World(conninfo, control, customers)

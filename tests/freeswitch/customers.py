@@ -14,7 +14,7 @@ from attrs import define, field, frozen
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.protocol import DatagramProtocol
 
-_PHRASES = {100: "Trying", 180: "Ringing", 183: "Session Progress", 200: "OK", 486: "Busy Here"}
+_PHRASES = {180: "Ringing", 183: "Session Progress", 200: "OK", 486: "Busy Here"}
 _USER = re.compile(r"sip:([^@;>]+)@")
 _URI = re.compile(r"<([^>]+)>|(sip:\S+)")
 _ECHOED = ("via", "from", "to", "call-id", "cseq")
@@ -62,7 +62,7 @@ class Message:
 
 @define(eq=False)
 class Leg:
-    """A call that came to somebody. `outcome` says how it went: ringing, answered, refused, cancelled, ended."""
+    """A call that came to somebody. `state` is ringing, answered, refused, cancelled or ended."""
 
     invite: Message
     source: tuple[str, int]
@@ -83,11 +83,6 @@ class Leg:
     def caller(self) -> str:
         """The number that the called one sees."""
         return user(self.invite["from"])
-
-    @property
-    def over(self) -> bool:
-        """Whether nothing more will happen to it."""
-        return self.state in ("refused", "cancelled", "ended")
 
 
 def user(text: str) -> str:

@@ -13,7 +13,6 @@ from tests.freeswitch.test_flows import told
 from tests.freeswitch.world import World
 from tests.service.world import agent, ivr
 
-pytestmark = pytest.mark.freeswitch
 sure = pytest_twisted.ensureDeferred
 
 REFUSALS = {

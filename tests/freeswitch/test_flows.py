@@ -12,7 +12,6 @@ from tests.freeswitch.customers import Manner
 from tests.freeswitch.world import World
 from tests.service.world import agent, ivr
 
-pytestmark = pytest.mark.freeswitch
 sure = pytest_twisted.ensureDeferred
 
 

@@ -13,7 +13,6 @@ from tests.freeswitch.test_flows import told
 from tests.freeswitch.world import World
 from tests.service.world import agent, ivr
 
-pytestmark = pytest.mark.freeswitch
 sure = pytest_twisted.ensureDeferred
 
 
@@ -21,7 +20,7 @@ sure = pytest_twisted.ensureDeferred
 def trusting(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the dialer knows of a gateway is not asked for again, so that it can be wrong."""
     monkeypatch.setattr("dialer.esl.gateways.FRESH", 600.0)
-    monkeypatch.setattr("dialer.calls.GATEWAY_ANSWER_GOOD", 600.0)
+    monkeypatch.setattr("dialer.placing.FRESH", 600.0)
 
 
 async def ask(world: World) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
 import pytest_twisted
 from hamcrest import assert_that, contains_string, empty, has_entries, has_length, is_
 
@@ -14,7 +13,6 @@ from tests.freeswitch.wire import Wire
 from tests.freeswitch.world import World
 from tests.service.world import agent, ivr
 
-pytestmark = pytest.mark.freeswitch
 sure = pytest_twisted.ensureDeferred
 
 
