@@ -15,12 +15,15 @@ from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
-from dialer.esl.backoff import reconnect_delay
 from dialer.esl.errors import ConnectionLostError, EslError, NotSent, SwitchDown, WireError
 from dialer.esl.gateways import GatewayStatus
 from dialer.esl.protocol import COMMAND_TIMEOUT
 from dialer.esl.session import OriginateSetting, Session
 from dialer.esl.wire import Event
+from dialer.pacing import backoff
+
+FIRST_WAIT = 0.5
+"""Seconds before the first new attempt to connect: a switch that restarts its event socket is back at once."""
 
 LASTED = 10.0
 """Seconds that a connection must have been logged in for the waits to start short again."""
@@ -223,7 +226,8 @@ class Switch(Service):
             self._end_first_attempt()
             failures = 0 if session.lasted >= LASTED else failures + 1
             if self.running:
-                await self._wait(reconnect_delay(failures, self._connect_delay, self._random))
+                wait = backoff(failures + 1, first=FIRST_WAIT, longest=self._connect_delay, random=self._random.random)
+                await self._wait(wait)
 
     async def _use(self, session: Session) -> None:
         """Connect, and come back when the connection has ended."""

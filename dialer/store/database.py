@@ -17,6 +17,7 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
+from dialer.pacing import backoff
 from dialer.store.deferred import shield
 from dialer.store.errors import CommitUnknown, DatabaseDown, DatabaseError
 from dialer.store.link import Link, guarded_dsn
@@ -51,7 +52,7 @@ _ROLLED_BACK = (psycopg2.errors.DeadlockDetected, psycopg2.errors.SerializationF
 
 def reconnect_delay(failures: int, random: Random) -> float:
     """Seconds before the next attempt to connect after so many that failed: none at first, growing, with jitter."""
-    return min(LONGEST_DELAY, 0.1 * 2.0 ** min(failures - 1, 10)) * random.uniform(0.5, 1) if failures else 0.0
+    return backoff(failures, first=0.1, longest=LONGEST_DELAY, random=random.random) if failures else 0.0
 
 
 class Database(Service):
