@@ -74,8 +74,8 @@ class Calls:
         try:
             job = await switch.originate(arguments, call.job_id)
         except (SwitchDown, BadCommand):
+            # It stays here until its taking is undone, so that nobody else sees a call in it: see `undone`.
             call.over = True
-            self._forget(call)
             raise
         except ReplyLost:
             self.log.warn("Connection to {switch} lost before it answered for {id}", switch=switch.name, id=contact.id)
@@ -87,6 +87,11 @@ class Calls:
             call.foreign_job = job
             self._foreign_jobs[job] = call.job_id
         self.log.info("CALLED THE CUSTOMER of contact {id} through {switch}", id=contact.id, switch=switch.name)
+
+    def undone(self, contact: Contact) -> None:
+        """The taking of a contact whose command was never sent has been undone."""
+        if (call := self._calls.get(contact.id)) is not None and call.contact.taking == contact.taking:
+            self._forget(call)
 
     # -- events ----------------------------------------------------------------------------------------------------
 

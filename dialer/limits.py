@@ -30,8 +30,13 @@ class SwitchLimits:
 
     def is_slowed(self, switch: Switch) -> bool:
         """Whether this switch is slowed down just now."""
-        limit = self._limits.get(switch.name)
-        return limit is not None and limit.slowdown.rate(self._clock.seconds()) < self._rate
+        return switch.name in self.rates()
+
+    def rates(self) -> dict[str, float]:
+        """The names of the switches that are slowed down, and to how many originates per second."""
+        now = self._clock.seconds()
+        rates = {name: limit.slowdown.rate(now) for name, limit in self._limits.items()}
+        return {name: rate for name, rate in rates.items() if rate < self._rate}
 
     async def turn(self, switch: Switch, *, first: bool = False) -> None:
         """Fires when this switch may be given another originate; at once while it never complained."""

@@ -203,10 +203,16 @@ class Placing:
             return Placed.HELD
         try:
             await self._calls.send(dialed, switch, arguments)
-        except SwitchDown:
-            self.log.error("NO EFSWITCH CONNECTION for contact {id}", id=dialed.id)
-            await self._efswitch_down(dialed, agent=dialed.agent)
-            return Placed.NO_SWITCH
-        except BadCommand as error:
-            return await self._unspeakable(dialed, error, agent=dialed.agent)
+        except (SwitchDown, BadCommand) as error:
+            try:
+                return await self._undo(dialed, error)
+            finally:
+                self._calls.undone(dialed)
         return Placed.SENT
+
+    async def _undo(self, dialed: Contact, error: SwitchDown | BadCommand) -> Placed:
+        if isinstance(error, BadCommand):
+            return await self._unspeakable(dialed, error, agent=dialed.agent)
+        self.log.error("NO EFSWITCH CONNECTION for contact {id}", id=dialed.id)
+        await self._efswitch_down(dialed, agent=dialed.agent)
+        return Placed.NO_SWITCH

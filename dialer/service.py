@@ -241,6 +241,7 @@ class Parts:
             self.database,
             self.contacts,
             self.fleet,
+            self.limits,
             self.connector,
             self.lease,
             capacity=settings.max_concurrent_calls,

@@ -9,6 +9,7 @@ from typing import Any
 from dialer.connector import Connector
 from dialer.esl.fleet import Fleet
 from dialer.lease import Lease
+from dialer.limits import SwitchLimits
 from dialer.store.contacts import ContactStore
 from dialer.store.database import Database, DatabaseError
 
@@ -21,6 +22,7 @@ class StatusReport:
         database: Database,
         contacts: ContactStore,
         fleet: Fleet,
+        limits: SwitchLimits,
         connector: Connector,
         lease: Lease,
         *,
@@ -31,6 +33,7 @@ class StatusReport:
         self._database = database
         self._contacts = contacts
         self._fleet = fleet
+        self._limits = limits
         self._connector = connector
         self._lease = lease
         self._capacity = capacity
@@ -43,6 +46,7 @@ class StatusReport:
         total: int | None = None
         with suppress(DatabaseError):
             own, total = await self._contacts.count_active()
+        slowed = self._limits.rates()
         return {
             "maxConcurrentCalls": self._capacity,
             "activeCalls": own,
@@ -53,7 +57,13 @@ class StatusReport:
             "voiceConnector": _up(self._connector.up),
             "totalActiveCalls": total,
             "switches": [
-                {"name": switch.name, "ready": switch.ready, "reason": switch.reason} for switch in self._fleet.switches
+                {
+                    "name": switch.name,
+                    "ready": switch.ready,
+                    "reason": switch.reason,
+                    "slowedDownTo": slowed.get(switch.name),
+                }
+                for switch in self._fleet.switches
             ],
         }
 

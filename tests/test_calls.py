@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from itertools import permutations
 from typing import Any
 
@@ -23,7 +23,9 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 from twisted.logger import capturedLogs, formatEvent
 
-from dialer.calls import REFUSAL_GRACE, Calls, CallWriter, DownPolicy, Placed
+from dialer import ends
+from dialer.call import CallWriter, DownPolicy, Placed
+from dialer.calls import REFUSAL_GRACE, Calls
 from dialer.contact import AgentReply, CampaignType, Contact, Status
 from dialer.esl.errors import CommandRefused, ReplyLost, SwitchDown
 from dialer.esl.fleet import Fleet, Route, RouteKind
@@ -31,10 +33,11 @@ from dialer.esl.switch import Switch
 from dialer.esl.wire import Event
 from dialer.limits import SwitchLimits
 from dialer.originate import CannotBeCarried
+from dialer.placing import LOOK_AGAIN, READY_WITHIN, NotReady, Placing
 from dialer.settlement import Dropped, Settlement
 from dialer.store.contacts import Change, ContactStore, HeldContact
 from dialer.store.database import DatabaseDown
-from dialer.throttle import Throttle
+from dialer.throttle import Throttle, ThrottleClosed
 from tests.esl.support import error_of, result_of
 from tests.stand_in import stands_in_for
 
@@ -49,6 +52,16 @@ class Store:
         self.taken: list[Contact] = []
         self.refuses: Exception | bool = False
         self.bridged: list[str] = []
+        self.unsent: set[str] = set()
+        self.others: list[HeldContact] = []
+        self.asked_for: list[list[str]] = []
+
+    def never_sent(self, contact: Contact) -> bool:
+        return contact.id in self.unsent
+
+    async def still_dialed(self, contact_ids: Collection[str]) -> list[HeldContact]:
+        self.asked_for.append(list(contact_ids))
+        return [held for held in self.others if held.contact.id in contact_ids]
 
     async def take_for_call(self, contact: Contact, switch: str) -> Contact | None:
         return self._take(contact, taking=contact.taking + 1, switch=switch)
@@ -130,7 +143,7 @@ class Routes:
         self.routes = list(routes)
         self.asked = 0
 
-    async def route(self, gateway_id: str, load: Callable[[Any], int]) -> Route:
+    async def route(self, gateway_id: str, load: Callable[[Any], Any]) -> Route:
         self.asked += 1
         return self.routes.pop(0) if len(self.routes) > 1 else self.routes[0]
 
@@ -150,11 +163,20 @@ class Bench:
             self.clock,
             self.store,  # type: ignore[arg-type]
             self.results,  # type: ignore[arg-type]
+            self.limits,
+        )
+        self.may_send = True
+        self.placing = Placing(
+            self.clock,
+            self.store,  # type: ignore[arg-type]
+            self.results,  # type: ignore[arg-type]
             self.fleet,  # type: ignore[arg-type]
+            self.calls,
             self.throttle,
             self.limits,
             CallWriter(self._ivr, self._agent),
             policy=policy,
+            may_send=lambda: self.may_send,
         )
 
     def _ivr(self, contact: Contact, switch: Switch) -> str:
@@ -172,8 +194,8 @@ class Bench:
         self.clock.advance(2 / RATE)
         if contact.is_agent:
             reply = AgentReply(contact.id, "1005")
-            return Deferred.fromCoroutine(self.calls.place_agent(contact, reply))
-        return Deferred.fromCoroutine(self.calls.place_ivr(contact))
+            return Deferred.fromCoroutine(self.placing.place_agent(contact, reply))
+        return Deferred.fromCoroutine(self.placing.place_ivr(contact))
 
     def dialed(self, kind: CampaignType = CampaignType.IVR, contact_id: str = "c1") -> Contact:
         """A contact whose command the switch has taken."""
@@ -734,16 +756,113 @@ def test_a_drain_waits_for_the_switch_to_answer_commands_under_way(bench: Bench)
     assert_that(draining.called, is_(True))
 
 
-def test_a_drain_does_not_wait_for_refusals_nor_look_into_later_ones(bench: Bench) -> None:
+def test_a_drain_waits_for_refusals_and_looks_into_no_later_ones(bench: Bench) -> None:
     bench.dialed(contact_id="c1")
     bench.dialed(contact_id="c2")
     bench.tell(job("-ERR USER_BUSY"))
-    assert_that(drained(bench).called, is_(True))
+    draining = drained(bench)
+    assert_that(draining.called, is_(False))
+    bench.wait()
+    assert_that((draining.called, bench.settled), equal_to((True, [(Status.ENDED, "USER_BUSY", False)])))
     bench.tell(job("-ERR USER_BUSY", contact_id="c2"))
-    bench.wait(60)
-    assert_that((bench.settled, bench.clock.getDelayedCalls()), equal_to(([], [])))
-    bench.tell(hangup("USER_BUSY"))
+    assert_that(bench.clock.getDelayedCalls(), equal_to([]))
+    bench.tell(hangup("USER_BUSY", "c2"))
+    assert_that(bench.settled, has_length(2))
+
+
+@pytest.mark.parametrize(
+    ("body", "to", "result"),
+    [
+        ("-ERR GATEWAY_DOWN", Status.PENDING, None),
+        ("-ERR INVALID_GATEWAY", Status.FAILED, "Invalid Gateway"),
+        ("-ERR DESTINATION_OUT_OF_ORDER", Status.PENDING, None),
+        ("-ERR CHAN_NOT_IMPLEMENTED", Status.ENDED, "CHAN_NOT_IMPLEMENTED"),
+        ("+OK c1", Status.ENDED, "UNKNOWN"),
+    ],
+)
+@pytest.mark.parametrize("kind", [IVR, AGENT])
+def test_a_call_found_gone_ends_as_its_refusal_said_if_there_was_one(
+    bench: Bench, kind: CampaignType, body: str, to: Status, result: str | None
+) -> None:
+    bench.dialed(kind)
+    bench.pbx.has = SwitchDown("no connection")
+    bench.tell(job(body))
+    bench.wait()
+    assert_that(bench.settled, empty())
+    (call,) = bench.calls
+    bench.calls.gone(call)
+    assert_that(bench.settled, contains_exactly((to, result, kind is AGENT)))
+
+
+def test_a_taking_that_turns_up_though_its_commit_was_given_up_is_given_back(bench: Bench) -> None:
+    bench.store.unsent.add("c1")
+    bench.calls.adopt(held())
+    assert_that(bench.settled, contains_exactly((Status.PENDING, None, False)))
+
+
+def test_an_end_that_its_own_dialer_does_not_write_is_written_by_who_saw_it(bench: Bench) -> None:
+    bench.tell(hangup("USER_BUSY", "theirs"), hangup("CALL_REJECTED", "written"))
+    bench.store.others = [held(contact_id="theirs", dialed_ago=60.0)]
+    bench.wait(ends.RIPE - 0.1)
+    result_of(Deferred.fromCoroutine(bench.calls.tell_foreign_ends()))
+    assert_that(bench.store.asked_for, empty())
+    bench.wait(0.2)
+    result_of(Deferred.fromCoroutine(bench.calls.tell_foreign_ends()))
+    result_of(Deferred.fromCoroutine(bench.calls.tell_foreign_ends()))
+    assert_that(bench.store.asked_for, contains_exactly(["theirs", "written"]))
     assert_that(bench.settled, contains_exactly((Status.ENDED, "USER_BUSY", False)))
+
+
+def test_the_end_of_an_earlier_call_is_not_written_to_a_later_one(bench: Bench) -> None:
+    bench.tell(hangup("USER_BUSY", "theirs"))
+    bench.wait(ends.RIPE + 1)
+    bench.store.others = [held(contact_id="theirs", dialed_ago=0.5)]
+    result_of(Deferred.fromCoroutine(bench.calls.tell_foreign_ends()))
+    assert_that(bench.settled, empty())
+
+
+def test_a_command_is_not_sent_by_a_dialer_that_lost_its_lease_meanwhile(bench: Bench) -> None:
+    bench.may_send = False
+    bench.place(contact(AGENT))
+    assert_that((bench.pbx.sent, bench.settled), equal_to(([], [(Status.PENDING, None, True)])))
+
+
+@pytest.mark.parametrize("kind", [IVR, AGENT])
+def test_while_stopping_a_switch_that_is_gone_fails_nobody(bench: Bench, kind: CampaignType) -> None:
+    bench.fleet.routes = [Route(RouteKind.NO_SWITCH)]
+    bench.placing.stop()
+    placed = bench.place(contact(kind))
+    assert_that(error_of(placed), instance_of(ThrottleClosed))
+    assert_that(bench.settled, empty())
+
+
+def test_a_contact_waits_in_its_queue_while_the_live_calls_are_compared(bench: Bench) -> None:
+    bench.fleet.routes = [Route(RouteKind.NOT_READY)]
+    assert_that(result_of(bench.place(contact())), is_(Placed.NOT_NOW))
+    assert_that(bench.settled, empty())
+
+
+def test_an_agent_reply_waits_for_the_comparison_and_goes_on_after_it(bench: Bench) -> None:
+    bench.fleet.routes = [Route(RouteKind.NOT_READY), Route(RouteKind.FOUND, bench.pbx)]
+    placed = bench.place(contact(AGENT))
+    assert_that(placed.called, is_(False))
+    bench.wait(LOOK_AGAIN)
+    assert_that(result_of(placed), is_(Placed.SENT))
+
+
+def test_an_agent_reply_that_waited_in_vain_is_refused_and_may_come_again(bench: Bench) -> None:
+    bench.fleet.routes = [Route(RouteKind.NOT_READY)]
+    placed = bench.place(contact(AGENT))
+    bench.clock.pump([LOOK_AGAIN] * int(READY_WITHIN / LOOK_AGAIN + 2))
+    assert_that(error_of(placed), instance_of(NotReady))
+    assert_that(bench.settled, empty())
+
+
+@pytest.mark.parametrize("kind", [IVR, AGENT])
+def test_where_no_switch_knows_the_command_the_contact_goes_back(bench: Bench, kind: CampaignType) -> None:
+    bench.fleet.routes = [Route(RouteKind.NOT_USED)]
+    assert_that(result_of(bench.place(contact(kind))), is_(Placed.HELD))
+    assert_that(bench.settled, contains_exactly((Status.PENDING, None, kind is AGENT)))
 
 
 def test_a_drain_waits_for_a_switch_that_is_just_being_asked(bench: Bench) -> None:
