@@ -12,10 +12,11 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from dialer.agents import Agents
-from dialer.calls import Calls, DownPolicy, Placed
+from dialer.call import DownPolicy, Placed
 from dialer.contact import CampaignType, Contact
-from dialer.cycle import Cycle
+from dialer.cycle import LOOK_AGAIN, Cycle
 from dialer.esl.fleet import Fleet
+from dialer.placing import Placing
 from dialer.selection import CampaignQueue, Share
 from dialer.store import contacts as store_module
 from dialer.store.contacts import ContactStore
@@ -48,11 +49,11 @@ class Table:
         self._note("count")
         return self.active, self.active
 
-    async def queues(self, types: Collection[CampaignType]) -> list[CampaignQueue]:
+    async def queues(self, types: Collection[CampaignType], *, avoid: Collection[str] = ()) -> list[CampaignQueue]:
         self._note("queues")
         self.types.append(types)
         queues: dict[str, CampaignQueue] = {}
-        for arrival, contact in enumerate(self._of(types)):
+        for arrival, contact in enumerate(self._of(types, avoid)):
             first = queues.get(contact.campaign_id)
             oldest = first.oldest if first else datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=arrival)
             place = first.oldest_arrival if first else arrival
@@ -61,16 +62,18 @@ class Table:
             )
         return list(queues.values())
 
-    async def heads(self, shares: Sequence[Share], types: Collection[CampaignType]) -> list[Contact]:
+    async def heads(
+        self, shares: Sequence[Share], types: Collection[CampaignType], *, avoid: Collection[str] = ()
+    ) -> list[Contact]:
         self._note("heads")
         return [
             contact
             for share in shares
-            for contact in [c for c in self._of(types) if c.campaign_id == share.campaign_id][: share.contacts]
+            for contact in [c for c in self._of(types, avoid) if c.campaign_id == share.campaign_id][: share.contacts]
         ]
 
-    def _of(self, types: Collection[CampaignType]) -> list[Contact]:
-        return [contact for contact in self.waiting if contact.campaign_type in types]
+    def _of(self, types: Collection[CampaignType], avoid: Collection[str]) -> list[Contact]:
+        return [each for each in self.waiting if each.campaign_type in types and each.gateway_id not in avoid]
 
     def _note(self, question: str) -> None:
         self.asked.append(question)
@@ -138,9 +141,9 @@ class Bench:
         self.table.active += outcome is Placed.SENT
         return outcome  # type: ignore[no-any-return]
 
-    def put(self, *ids: str, kind: CampaignType = IVR, campaign: str = "k") -> None:
+    def put(self, *ids: str, kind: CampaignType = IVR, campaign: str = "k", gateway: str = "gw") -> None:
         self.table.waiting += [
-            Contact(id=each, customer_number="1", campaign_type=kind, gateway_id="gw", campaign_id=campaign)
+            Contact(id=each, customer_number="1", campaign_type=kind, gateway_id=gateway, campaign_id=campaign)
             for each in ids
         ]
 
@@ -156,7 +159,7 @@ class Bench:
         return asked
 
 
-@stands_in_for(Calls)
+@stands_in_for(Placing)
 class _IvrSide:
     def __init__(self, bench: Bench) -> None:
         self._bench = bench
@@ -309,10 +312,31 @@ def test_a_dialer_above_its_limit_takes_nothing(bench: Bench) -> None:
 
 @pytest.mark.parametrize("outcome", [Placed.HELD, Placed.FAILED])
 def test_slots_of_contacts_that_could_not_be_dialed_go_to_the_next_in_line(bench: Bench, outcome: Placed) -> None:
-    bench.put(*"abcdefgh")
+    bench.put(*"abc", gateway="other")
+    bench.put(*"defgh")
     bench.outcome = lambda contact: outcome if contact.id in "abc" else Placed.SENT
     bench.start()
     assert_that(bench.placed, contains_exactly(*"abcdefgh"))
+
+
+def test_a_gateway_found_down_is_left_alone_until_the_next_timed_cycle(bench: Bench) -> None:
+    bench.put(*"abcdefghij", gateway="down")
+    bench.outcome = lambda contact: bench.put(contact.id, gateway="down") or Placed.HELD
+    bench.start()
+    assert_that(bench.placed, contains_exactly(*"abcde"))
+    bench.put("x")
+    bench.outcome = lambda contact: Placed.SENT if contact.id == "x" else Placed.HELD
+    bench.cycle.wake()
+    assert_that(bench.placed[5:], contains_exactly("x"))
+    bench.clock.advance(INTERVAL)
+    assert_that(bench.placed[6:], contains_exactly(*"fghi"))
+
+
+def test_a_list_ends_where_nothing_may_be_taken_just_now(bench: Bench) -> None:
+    bench.put(*"abc")
+    bench.outcome = lambda contact: Placed.NOT_NOW
+    bench.start()
+    assert_that(bench.placed, contains_exactly("a"))
 
 
 def test_contacts_that_somebody_else_took_are_not_asked_for_again_at_once(bench: Bench) -> None:
@@ -320,6 +344,16 @@ def test_contacts_that_somebody_else_took_are_not_asked_for_again_at_once(bench:
     bench.outcome = lambda contact: bench.put("a") or Placed.TAKEN_ALREADY  # a lock, say, keeps it from us for long
     bench.start()
     assert_that(bench.placed, contains_exactly("a"))
+
+
+def test_after_another_dialer_was_faster_there_is_one_more_look_soon(bench: Bench) -> None:
+    bench.put(*"ab")
+    bench.outcome = lambda contact: Placed.TAKEN_ALREADY
+    bench.start()
+    bench.put("c")
+    bench.outcome = lambda contact: Placed.SENT
+    bench.clock.advance(LOOK_AGAIN)
+    assert_that(bench.placed, contains_exactly(*"abc"))
 
 
 def test_an_outage_burns_no_more_contacts_than_there_are_slots_until_the_next_timed_cycle(bench: Bench) -> None:

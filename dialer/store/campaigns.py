@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Mapping
+from itertools import pairwise
+from typing import Any
+
 from attrs import Factory, define
 
-from dialer.store.database import Database
+from dialer.store.database import Database, Run
 from dialer.store.queries import sql
 
 AT_ONCE = 10_000
 """Contacts that one statement of a control changes: a part of a second's work, well within DB_CONN_TIMEOUT."""
+
+
+Part = Mapping[str, Any]
+"""The parameters of the SQL that changes one part of a campaign."""
 
 
 @define
@@ -40,31 +48,41 @@ class CampaignStore:
         return list(counts.values())
 
     async def start(self, campaign_id: str) -> int | None:
-        """stopped → pending; how many, or None when the campaign has no contact in any state."""
-        return await self._control(campaign_id, "campaign_start", on_return=None)
+        """stopped → pending; how many, or None when the campaign has no contact in any state.
+
+        It is done in parts, each a transaction of its own, and what fails half-way is finished by asking again. A
+        contact that is received after it began is left alone.
+        """
+        return await self._in_parts(campaign_id, lambda part: self._database.run(sql("campaign_start"), part))
 
     async def stop(self, campaign_id: str) -> int | None:
         """pending → stopped; what is under way stops when it comes back. As `start` otherwise."""
-        return await self._control(campaign_id, "campaign_stop", on_return="stop")
+        return await self._in_parts(campaign_id, lambda part: self._database.run(sql("campaign_stop"), part))
 
     async def purge(self, campaign_id: str) -> int | None:
         """Remove the pending contacts; what is under way is removed if it comes back. As `start` otherwise."""
-        return await self._control(campaign_id, "campaign_purge", on_return="purge")
 
-    async def _control(self, campaign_id: str, query: str, *, on_return: str | None) -> int | None:
-        """In parts, each a transaction of its own: what fails half-way is finished by asking again.
+        async def purge_part(part: Part) -> list[dict[str, Any]]:
+            async def remove(run: Run) -> list[dict[str, Any]]:
+                # Marked before and after: before, so that none comes back unseen between the two; after, see its SQL.
+                await run(sql("campaign_purge_active"), part)
+                removed = await run(sql("campaign_purge"), part)
+                await run(sql("campaign_purge_active"), part)
+                return removed
 
-        Contacts that were received after it began are left alone. It ends when a whole pass has changed nothing: a
-        contact may be taken, and may come back, between two statements.
-        """
-        (row,) = await self._database.run(sql("campaign_known"), {"campaign_id": campaign_id})
-        if not row["known"]:
+            return await self._database.transaction(remove)
+
+        return await self._in_parts(campaign_id, purge_part)
+
+    async def _in_parts(
+        self, campaign_id: str, control: Callable[[Part], Awaitable[list[dict[str, Any]]]]
+    ) -> int | None:
+        asked = {"campaign_id": campaign_id, "at_once": AT_ONCE}
+        ends = [row["arrival"] for row in await self._database.run(sql("campaign_parts"), asked)]
+        if not ends:
             return None
-        asked = {"campaign_id": campaign_id, "until": row["now"], "limit": AT_ONCE, "on_return": on_return}
-        total = 0
-        while True:
-            marked = await self._database.run(sql("campaign_on_return"), asked)
-            changed = await self._database.run(sql(query), asked)
-            total += len(changed)
-            if not marked and not changed:
-                return total
+        changed = 0
+        for after, upto in pairwise([-1, *ends]):
+            rows = await control({"campaign_id": campaign_id, "after": after, "upto": upto})
+            changed += sum(row["changed"] for row in rows)
+        return changed

@@ -1,8 +1,7 @@
--- stopped -> pending; a part of the campaign.
-WITH part AS (
-    SELECT id FROM contacts
-    WHERE campaign_id = %(campaign_id)s AND status = 'stopped' AND received_time <= %(until)s
-    LIMIT %(limit)s
-    FOR UPDATE
-)
-UPDATE contacts SET status = 'pending' FROM part WHERE contacts.id = part.id RETURNING contacts.id
+-- stopped -> pending; a stop that waited for what is under way is forgotten. One part of the campaign.
+UPDATE contacts SET
+    status = CASE status WHEN 'stopped' THEN 'pending' ELSE status END,
+    on_return = NULL
+WHERE campaign_id = %(campaign_id)s AND arrival > %(after)s AND arrival <= %(upto)s
+  AND (status = 'stopped' OR (status IN ('agent_pending', 'dialed') AND on_return = 'stop'))
+RETURNING status = 'pending' AS changed

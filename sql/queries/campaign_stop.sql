@@ -1,8 +1,8 @@
--- pending -> stopped, those next in line first; a part of the campaign, since a statement's time is limited.
-WITH part AS (
-    SELECT id FROM contacts
-    WHERE campaign_id = %(campaign_id)s AND status = 'pending' AND received_time <= %(until)s
-    ORDER BY received_time, arrival LIMIT %(limit)s
-    FOR UPDATE
-)
-UPDATE contacts SET status = 'stopped' FROM part WHERE contacts.id = part.id RETURNING contacts.id
+-- pending -> stopped; what is under way is marked, and stops when it comes back. One part of the campaign, since a
+-- statement's time is limited. One UPDATE for both: a contact may just be being taken, or coming back.
+UPDATE contacts SET
+    status = CASE status WHEN 'pending' THEN 'stopped' ELSE status END,
+    on_return = CASE status WHEN 'pending' THEN NULL ELSE COALESCE(on_return, 'stop') END
+WHERE campaign_id = %(campaign_id)s AND arrival > %(after)s AND arrival <= %(upto)s
+  AND status IN ('pending', 'agent_pending', 'dialed')
+RETURNING status = 'stopped' AS changed

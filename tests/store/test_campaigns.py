@@ -9,6 +9,7 @@ import pytest_twisted
 from hamcrest import assert_that, contains_exactly, empty, equal_to, has_entries, has_properties, is_, none, not_none
 
 from dialer.contact import Status
+from dialer.store import campaigns as campaigns_module
 from dialer.store.campaigns import CampaignCount, CampaignStore
 from tests.store.tables import SWITCH, Held, Tables, at_once, change, conninfo, one_database, tables
 
@@ -237,3 +238,17 @@ async def test_a_take_that_meets_a_stop_takes_nothing(tables: Tables) -> None:
     assert_that(await store.take_for_call(contact, SWITCH), none())
     await stopping.commit()
     assert_that(await tables.get(), has_properties(status=Status.STOPPED, taking=0))
+
+
+@pytest.mark.parametrize(("control", "left"), [("stop", {"stopped"}), ("purge", set())])
+@sure
+async def test_a_large_campaign_is_changed_in_parts_that_add_up(
+    tables: Tables, control: str, left: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(campaigns_module, "AT_ONCE", 3)
+    for number in range(8):
+        await tables.put(f"c{number}")
+    assert_that(await getattr(campaigns(tables), control)("k"), is_(8))
+    assert_that(set((await states(tables)).values()), equal_to(left))
+    if control == "stop":
+        assert_that(await campaigns(tables).start("k"), is_(8))

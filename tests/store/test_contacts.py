@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import pytest_twisted
+from attrs import evolve
 from hamcrest import (
     assert_that,
     close_to,
@@ -344,7 +345,8 @@ class Unsteady:
         self._committed = committed
         self._outages = outages
         self._lost = False
-        self.came_back = 0
+        self.pauses = 0
+        self.stopped = False
 
     async def run(self, query: str, params: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
         if query in (sql("take"), sql("dial_agent")) and not self._lost:
@@ -357,8 +359,12 @@ class Unsteady:
             raise DatabaseDown("still down")
         return await self._database.run(query, params)
 
-    async def when_up(self) -> None:
-        self.came_back += 1
+    @property
+    def running(self) -> bool:
+        return not self.stopped
+
+    async def pause(self) -> None:
+        self.pauses += 1
 
 
 @pytest.mark.parametrize("outages", [0, 2])
@@ -369,7 +375,7 @@ async def test_a_taking_that_turns_out_to_be_committed_is_gone_on_with(tables: T
     contact = await tables.put()
     taken = await store.take_for_call(contact, SWITCH)
     assert_that(taken, has_properties(status=Status.DIALED, taking=1, owner="me", switch=SWITCH))
-    assert_that(unsteady.came_back, is_(outages))
+    assert_that(unsteady.pauses, is_(outages))
     assert_that(await store.take_for_call(contact, SWITCH), none())
 
 
@@ -380,6 +386,42 @@ async def test_a_taking_that_turns_out_not_to_be_committed_was_none(tables: Tabl
     contact = await tables.put()
     assert_that(await store.take_for_agent(contact), none())
     assert_that(await tables.get(), equal_to(contact))
+
+
+@sure
+async def test_a_taking_whose_commit_was_given_up_is_known_for_never_sent(tables: Tables) -> None:
+    store = await tables.dialer(database=Unsteady(tables.database, committed=False))
+    contact = await tables.put()
+    assert_that(await store.take_for_call(contact, SWITCH), none())
+    late = evolve(contact, status=Status.DIALED, taking=1)
+    assert_that((store.never_sent(late), store.never_sent(evolve(late, taking=2))), is_((True, False)))
+
+
+@sure
+async def test_a_stop_ends_the_reading_again(tables: Tables) -> None:
+    unsteady = Unsteady(tables.database, committed=True, outages=5)
+    unsteady.stopped = True
+    store = await tables.dialer(database=unsteady)
+    with pytest.raises(DatabaseDown):
+        await store.take_for_call(await tables.put(), SWITCH)
+
+
+@sure
+async def test_a_contact_that_was_purged_and_posted_again_is_not_the_one_that_was_chosen(tables: Tables) -> None:
+    store = await tables.dialer()
+    chosen = await tables.put()
+    await tables.run("DELETE FROM contacts")
+    again = await tables.put(customer_number="+15559999")
+    assert_that(await store.take_for_call(chosen, SWITCH), none())
+    assert_that(await store.take_for_call(again, SWITCH), has_properties(customer_number="+15559999"))
+
+
+@sure
+async def test_a_contact_taken_and_given_back_meanwhile_is_not_the_one_that_was_chosen(tables: Tables) -> None:
+    store = await tables.dialer()
+    chosen = await tables.put()
+    await tables.run("UPDATE contacts SET taking = taking + 1")
+    assert_that(await store.take_for_call(chosen, SWITCH), none())
 
 
 @sure
