@@ -243,7 +243,7 @@ def test_a_configured_dialer_provides_the_database_alone() -> None:
 
 
 @pytest.mark.parametrize("sandbox", ["vc", "efswitch,vc", "vc efswitch", " VC ,, EFSwitch,"])
-def test_with_nothing_real_named_everything_is_provided_but_no_samples_for_who_asked_for_simulators(sandbox: str) -> None:
+def test_with_nothing_real_named_all_is_provided_but_no_samples_for_who_asked_for_simulators(sandbox: str) -> None:
     assert_that(
         load({"SANDBOX": sandbox}, "dialer-1"),
         has_properties(
