@@ -17,10 +17,10 @@ from dialer.esl.switch import Switch
 from dialer.reconcile import APART, YOUNGEST, Reconcile
 from dialer.store.contacts import Change, ContactStore, HeldContact
 from dialer.store.database import DatabaseDown
+from tests.calling import AGENT, IVR, Bench, Pbx, hangup, held
 from tests.esl.support import error_of, result_of
 from tests.hygiene import LoggedFailures
 from tests.stand_in import stands_in_for
-from tests.test_calls import AGENT, IVR, Bench, Pbx, hangup, held
 
 INTERVAL = 30.0
 MAX_CALL_TIME = 3600.0

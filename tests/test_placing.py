@@ -1,0 +1,219 @@
+"""How a contact gets its switch, its turn and its command; what becomes of it where it does not."""
+
+from __future__ import annotations
+
+import pytest
+from hamcrest import assert_that, contains_exactly, empty, equal_to, has_length, instance_of, is_
+from twisted.internet.defer import Deferred
+from twisted.logger import capturedLogs, formatEvent
+
+from dialer.call import DownPolicy, Placed
+from dialer.contact import CampaignType, Status
+from dialer.esl.errors import ReplyLost, SwitchDown
+from dialer.esl.fleet import Route, RouteKind
+from dialer.placing import LOOK_AGAIN, READY_WITHIN, NotReady
+from dialer.store.contacts import Change
+from dialer.store.database import DatabaseDown
+from dialer.throttle import ThrottleClosed
+from tests.calling import AGENT, IVR, Bench, contact, hangup, held
+from tests.esl.support import error_of, result_of
+
+
+@pytest.fixture
+def bench() -> Bench:
+    return Bench()
+
+
+@pytest.mark.parametrize(("kind", "sent"), [(IVR, "ivr c1"), (AGENT, "agent c1 1005")])
+def test_a_contact_is_taken_before_its_command_is_sent_under_the_name_of_this_taking(
+    bench: Bench, kind: CampaignType, sent: str
+) -> None:
+    bench.pbx.reply = Deferred()
+    bench.place(contact(kind))
+    assert_that(bench.store.taken, has_length(1))
+    assert_that(bench.pbx.sent, contains_exactly((sent, "c1.1")))
+    assert_that((bench.live, bench.calls.load(bench.pbx), bench.settled), equal_to((["c1"], 1, [])))
+    bench.pbx.reply.callback(None)
+
+
+def test_who_dials_an_ivr_contact_does_not_wait_for_the_switch_but_who_has_the_agent_does(bench: Bench) -> None:
+    bench.pbx.reply = Deferred()
+    ivr, agent = bench.place(contact(IVR, "c1")), bench.place(contact(AGENT, "c2"))
+    assert_that((result_of(ivr), agent.called), equal_to((Placed.SENT, False)))
+    bench.pbx.reply.callback(None)
+    assert_that(result_of(agent), is_(Placed.SENT))
+
+
+@pytest.mark.parametrize("kind", [IVR, AGENT])
+def test_a_contact_that_somebody_else_has_is_not_dialed_and_costs_no_turn(bench: Bench, kind: CampaignType) -> None:
+    bench.store.refuses = True
+    assert_that(result_of(bench.place(contact(kind))), is_(Placed.TAKEN_ALREADY))
+    assert_that((bench.pbx.sent, bench.live, bench.settled), equal_to(([], [], [])))
+    bench.store.refuses = False
+    assert_that(result_of(bench.place(contact(kind, "c2"))), is_(Placed.SENT))
+
+
+@pytest.mark.parametrize("kind", [IVR, AGENT])
+def test_a_contact_that_could_not_be_taken_is_not_dialed(bench: Bench, kind: CampaignType) -> None:
+    bench.store.refuses = DatabaseDown("down")
+    assert_that(error_of(bench.place(contact(kind))), instance_of(DatabaseDown))
+    assert_that((bench.pbx.sent, bench.live), equal_to(([], [])))
+
+
+@pytest.mark.parametrize("kind", [IVR, AGENT])
+@pytest.mark.parametrize(
+    ("route", "policy", "placed", "to", "result"),
+    [
+        (RouteKind.INVALID_GATEWAY, DownPolicy.FAIL, Placed.FAILED, Status.FAILED, "Invalid Gateway"),
+        (RouteKind.GATEWAY_DOWN, DownPolicy.FAIL, Placed.HELD, Status.PENDING, None),
+        (RouteKind.NO_SWITCH, DownPolicy.FAIL, Placed.NO_SWITCH, Status.FAILED, "EFSwitch Down"),
+        (RouteKind.NO_SWITCH, DownPolicy.HOLD, Placed.NO_SWITCH, Status.PENDING, None),
+    ],
+)
+def test_a_contact_without_a_switch_that_has_its_gateway_up_is_settled_untaken(
+    kind: CampaignType, route: RouteKind, policy: DownPolicy, placed: Placed, to: Status, result: str | None
+) -> None:
+    bench = Bench(policy)
+    bench.fleet.routes = [Route(route)]
+    waiting = contact(kind)
+    assert_that(result_of(bench.place(waiting)), is_(placed))
+    agent = "1005" if kind is AGENT else None
+    expected = Change("c1", waiting.taking, waiting.status, to, result, end_chat=kind is AGENT, agent=agent)
+    assert_that(bench.results.changes, contains_exactly(expected))
+    assert_that((bench.store.taken, bench.pbx.sent), equal_to(([], [])))
+
+
+@pytest.mark.parametrize("kind", [IVR, AGENT])
+def test_a_contact_whose_command_cannot_be_written_fails_untaken(bench: Bench, kind: CampaignType) -> None:
+    bench.unspeakable = True
+    assert_that(result_of(bench.place(contact(kind))), is_(Placed.FAILED))
+    assert_that(bench.settled, contains_exactly((Status.FAILED, "Invalid Contact", kind is AGENT)))
+    assert_that(bench.store.taken, empty())
+
+
+@pytest.mark.parametrize("kind", [IVR, AGENT])
+@pytest.mark.parametrize(
+    ("policy", "to", "result"),
+    [(DownPolicy.FAIL, Status.FAILED, "EFSwitch Down"), (DownPolicy.HOLD, Status.PENDING, None)],
+)
+def test_a_taking_whose_command_was_certainly_not_sent_is_undone(
+    kind: CampaignType, policy: DownPolicy, to: Status, result: str | None
+) -> None:
+    bench = Bench(policy)
+    bench.pbx.reply = SwitchDown("no connection")
+    placed = result_of(bench.place(contact(kind)))
+    agent = "1005" if kind is AGENT else None
+    expected = Change("c1", 1, Status.DIALED, to, result, end_chat=kind is AGENT, agent=agent)
+    assert_that(bench.results.changes, contains_exactly(expected))
+    assert_that(bench.live, empty())
+    if kind is AGENT:
+        assert_that(placed, is_(Placed.NO_SWITCH))
+
+
+def test_a_taking_that_is_being_undone_is_no_call_that_anybody_else_may_end(bench: Bench) -> None:
+    bench.pbx.reply = SwitchDown("no connection")
+    bench.results.slow = Deferred()
+    bench.place(contact())
+    bench.calls.adopt(held(taking=1))
+    assert_that((bench.live, len(bench.settled)), equal_to(([], 1)))
+    bench.results.slow.callback("failed")
+    assert_that(bench.calls.load(bench.pbx), is_(0))
+
+
+def test_a_taking_that_is_undone_while_the_database_is_down_leaves_no_call_behind(bench: Bench) -> None:
+    bench.pbx.reply = SwitchDown("no connection")
+    bench.results.down = True
+    bench.place(contact())
+    assert_that((bench.live, bench.calls.load(bench.pbx), len(bench.settled)), equal_to(([], 0, 1)))
+
+
+@pytest.mark.parametrize("kind", [IVR, AGENT])
+def test_a_call_whose_reply_was_lost_stays_dialed_until_its_end_is_seen(bench: Bench, kind: CampaignType) -> None:
+    bench.pbx.reply = ReplyLost("connection lost")
+    placed = bench.place(contact(kind))
+    if kind is AGENT:
+        assert_that(error_of(placed), instance_of(ReplyLost))
+    assert_that((bench.settled, bench.live), equal_to(([], ["c1"])))
+    bench.tell(hangup("USER_BUSY"))
+    assert_that(bench.settled, contains_exactly((Status.ENDED, "USER_BUSY", False)))
+
+
+def test_a_gateways_answer_that_grew_old_while_waiting_for_the_turn_is_asked_for_again(bench: Bench) -> None:
+    bench.throttle.rate = 0.5
+    bench.dialed(contact_id="c1")
+    bench.fleet.routes = [Route(RouteKind.FOUND, bench.pbx), Route(RouteKind.GATEWAY_DOWN)]
+    second = bench.place(contact(contact_id="c2"))
+    bench.wait(2.1)
+    assert_that(result_of(second), is_(Placed.HELD))
+    assert_that(bench.settled, contains_exactly((Status.PENDING, None, False)))
+    bench.fleet.routes = [Route(RouteKind.FOUND, bench.pbx)]
+    third = bench.place(contact(contact_id="c3"))
+    assert_that(result_of(third), is_(Placed.SENT))  # the second gave its turn back
+
+
+def test_a_contact_whose_agent_is_reserved_goes_first(bench: Bench) -> None:
+    bench.throttle.rate = 1.0
+    bench.dialed(contact_id="c1")
+    bench.place(contact(IVR, "c2"))
+    bench.place(contact(AGENT, "c3"))
+    for _ in range(3):
+        bench.wait(1.1)
+    assert_that([job_id for _, job_id in bench.pbx.sent], contains_exactly("c1.1", "c3.1", "c2.1"))
+
+
+def test_operators_find_their_phrases(bench: Bench) -> None:
+    with capturedLogs() as logged:
+        bench.dialed(IVR, "c1")
+        bench.dialed(AGENT, "c2")
+    phrases = [formatEvent(event) for event in logged]
+    for phrase in (
+        "CAMPAIGN TYPE: IVR, contact c1",
+        "CALLED THE CUSTOMER of contact c1 through pbx:8021",
+        "DIALING AGENT-BASED CONTACT WITH ID c2",
+        "AGENT-BASED CONTACT WITH ID c2 SENT TO EFSWITCH",
+    ):
+        assert phrase in phrases, phrases
+
+
+def test_a_command_is_not_sent_by_a_dialer_that_lost_its_lease_meanwhile(bench: Bench) -> None:
+    bench.may_send = False
+    bench.place(contact(AGENT))
+    assert_that((bench.pbx.sent, bench.settled), equal_to(([], [(Status.PENDING, None, True)])))
+
+
+@pytest.mark.parametrize("kind", [IVR, AGENT])
+def test_while_stopping_a_switch_that_is_gone_fails_nobody(bench: Bench, kind: CampaignType) -> None:
+    bench.fleet.routes = [Route(RouteKind.NO_SWITCH)]
+    bench.placing.stop()
+    placed = bench.place(contact(kind))
+    assert_that(error_of(placed), instance_of(ThrottleClosed))
+    assert_that(bench.settled, empty())
+
+
+def test_a_contact_waits_in_its_queue_while_the_live_calls_are_compared(bench: Bench) -> None:
+    bench.fleet.routes = [Route(RouteKind.NOT_READY)]
+    assert_that(result_of(bench.place(contact())), is_(Placed.NOT_NOW))
+    assert_that(bench.settled, empty())
+
+
+def test_an_agent_reply_waits_for_the_comparison_and_goes_on_after_it(bench: Bench) -> None:
+    bench.fleet.routes = [Route(RouteKind.NOT_READY), Route(RouteKind.FOUND, bench.pbx)]
+    placed = bench.place(contact(AGENT))
+    assert_that(placed.called, is_(False))
+    bench.wait(LOOK_AGAIN)
+    assert_that(result_of(placed), is_(Placed.SENT))
+
+
+def test_an_agent_reply_that_waited_in_vain_is_refused_and_may_come_again(bench: Bench) -> None:
+    bench.fleet.routes = [Route(RouteKind.NOT_READY)]
+    placed = bench.place(contact(AGENT))
+    bench.clock.pump([LOOK_AGAIN] * int(READY_WITHIN / LOOK_AGAIN + 2))
+    assert_that(error_of(placed), instance_of(NotReady))
+    assert_that(bench.settled, empty())
+
+
+@pytest.mark.parametrize("kind", [IVR, AGENT])
+def test_where_no_switch_knows_the_command_the_contact_goes_back(bench: Bench, kind: CampaignType) -> None:
+    bench.fleet.routes = [Route(RouteKind.NOT_USED)]
+    assert_that(result_of(bench.place(contact(kind))), is_(Placed.HELD))
+    assert_that(bench.settled, contains_exactly((Status.PENDING, None, kind is AGENT)))
