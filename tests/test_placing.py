@@ -9,13 +9,14 @@ from twisted.logger import capturedLogs, formatEvent
 
 from dialer.call import DownPolicy, Placed
 from dialer.contact import CampaignType, Status
-from dialer.esl.errors import ReplyLost, SwitchDown
-from dialer.esl.fleet import Route, RouteKind
+from dialer.esl.errors import BadCommand, ReplyLost, SwitchDown
+from dialer.esl.fleet import Fleet, Route, RouteKind
+from dialer.esl.gateways import GatewayStatus
 from dialer.placing import LOOK_AGAIN, READY_WITHIN, NotReady
 from dialer.store.contacts import Change
 from dialer.store.database import DatabaseDown
 from dialer.throttle import ThrottleClosed
-from tests.calling import AGENT, IVR, Bench, contact, hangup, held
+from tests.calling import AGENT, IVR, Bench, Pbx, contact, hangup, held
 from tests.esl.support import error_of, result_of
 
 
@@ -175,45 +176,150 @@ def test_operators_find_their_phrases(bench: Bench) -> None:
         assert phrase in phrases, phrases
 
 
-def test_a_command_is_not_sent_by_a_dialer_that_lost_its_lease_meanwhile(bench: Bench) -> None:
-    bench.may_send = False
-    bench.place(contact(AGENT))
-    assert_that((bench.pbx.sent, bench.settled), equal_to(([], [(Status.PENDING, None, True)])))
-
-
 @pytest.mark.parametrize("kind", [IVR, AGENT])
-def test_while_stopping_a_switch_that_is_gone_fails_nobody(bench: Bench, kind: CampaignType) -> None:
-    bench.fleet.routes = [Route(RouteKind.NO_SWITCH)]
-    bench.placing.stop()
+@pytest.mark.parametrize("policy", DownPolicy)
+def test_a_taken_contact_whose_command_cannot_be_carried_fails(kind: CampaignType, policy: DownPolicy) -> None:
+    bench = Bench(policy)
+    bench.pbx.reply = BadCommand("a line end")
     placed = bench.place(contact(kind))
-    assert_that(error_of(placed), instance_of(ThrottleClosed))
-    assert_that(bench.settled, empty())
+    agent = "1005" if kind is AGENT else None
+    expected = Change("c1", 1, Status.DIALED, Status.FAILED, "Invalid Contact", end_chat=kind is AGENT, agent=agent)
+    assert_that(bench.results.changes, contains_exactly(expected))
+    assert_that((bench.live, bench.calls.load(bench.pbx)), equal_to(([], 0)))
+    if kind is AGENT:
+        assert_that(result_of(placed), is_(Placed.FAILED))
 
 
-def test_a_contact_waits_in_its_queue_while_the_live_calls_are_compared(bench: Bench) -> None:
+# -- a switch that is not ready, or not used ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("policy", DownPolicy)
+def test_an_ivr_contact_stays_as_it_is_while_the_live_calls_are_compared(policy: DownPolicy) -> None:
+    bench = Bench(policy)
     bench.fleet.routes = [Route(RouteKind.NOT_READY)]
     assert_that(result_of(bench.place(contact())), is_(Placed.NOT_NOW))
-    assert_that(bench.settled, empty())
+    assert_that((bench.settled, bench.store.taken, bench.clock.getDelayedCalls()), equal_to(([], [], [])))
+    bench.fleet.routes = [Route(RouteKind.FOUND, bench.pbx)]
+    assert_that(result_of(bench.place(contact())), is_(Placed.SENT))  # it cost no turn
 
 
 def test_an_agent_reply_waits_for_the_comparison_and_goes_on_after_it(bench: Bench) -> None:
     bench.fleet.routes = [Route(RouteKind.NOT_READY), Route(RouteKind.FOUND, bench.pbx)]
     placed = bench.place(contact(AGENT))
-    assert_that(placed.called, is_(False))
+    assert_that((placed.called, bench.store.taken), equal_to((False, [])))
     bench.wait(LOOK_AGAIN)
     assert_that(result_of(placed), is_(Placed.SENT))
+    assert_that(bench.pbx.sent, contains_exactly(("agent c1 1005", "c1.1")))
 
 
-def test_an_agent_reply_that_waited_in_vain_is_refused_and_may_come_again(bench: Bench) -> None:
+@pytest.mark.parametrize("policy", DownPolicy)
+def test_an_agent_reply_that_waited_in_vain_is_refused_and_may_come_again(policy: DownPolicy) -> None:
+    bench = Bench(policy)
     bench.fleet.routes = [Route(RouteKind.NOT_READY)]
     placed = bench.place(contact(AGENT))
-    bench.clock.pump([LOOK_AGAIN] * int(READY_WITHIN / LOOK_AGAIN + 2))
+    bench.clock.pump([LOOK_AGAIN] * (round(READY_WITHIN / LOOK_AGAIN) - 1))
+    assert_that(placed.called, is_(False))
+    bench.clock.pump([LOOK_AGAIN] * 2)
     assert_that(error_of(placed), instance_of(NotReady))
-    assert_that(bench.settled, empty())
+    assert_that((bench.settled, bench.store.taken, bench.clock.getDelayedCalls()), equal_to(([], [], [])))
+    bench.fleet.routes = [Route(RouteKind.FOUND, bench.pbx)]
+    assert_that(result_of(bench.place(contact(AGENT))), is_(Placed.SENT))
+
+
+@pytest.mark.parametrize("policy", DownPolicy)
+@pytest.mark.parametrize("kind", [IVR, AGENT])
+def test_where_no_switch_knows_the_command_the_contact_goes_back(kind: CampaignType, policy: DownPolicy) -> None:
+    bench = Bench(policy)
+    bench.fleet.routes = [Route(RouteKind.NOT_USED)]
+    waiting = contact(kind)
+    assert_that(result_of(bench.place(waiting)), is_(Placed.HELD))
+    agent = "1005" if kind is AGENT else None
+    expected = Change("c1", waiting.taking, waiting.status, Status.PENDING, end_chat=kind is AGENT, agent=agent)
+    assert_that(bench.results.changes, contains_exactly(expected))
+    assert_that(bench.store.taken, empty())
+
+
+# -- a switch that is slowed down --------------------------------------------------------------------------------------
+
+
+def test_a_slowed_down_switch_comes_after_the_others_however_many_calls_they_have() -> None:
+    slow, other = Pbx("slow:8021"), Pbx("other:8021")
+    bench = Bench(fleet=Fleet([slow, other]))  # type: ignore[list-item]
+    bench.dialed(contact_id="c1")
+    assert_that((len(slow.sent), len(other.sent)), equal_to((1, 0)))
+    bench.limits.refused(slow)
+    for contact_id in ["c2", "c3", "c4"]:
+        bench.dialed(contact_id=contact_id)
+    assert_that((len(slow.sent), len(other.sent)), equal_to((1, 3)))
+
+
+def test_a_slowed_down_switch_is_used_where_no_other_has_the_gateway() -> None:
+    slow, other = Pbx("slow:8021"), Pbx("other:8021")
+    bench = Bench(fleet=Fleet([slow, other]))  # type: ignore[list-item]
+    other.up = GatewayStatus.DOWN
+    bench.limits.refused(slow)
+    bench.dialed()
+    assert_that((len(slow.sent), len(other.sent)), equal_to((1, 0)))
+
+
+def test_a_contact_whose_agent_is_reserved_goes_first_on_a_slowed_down_switch(bench: Bench) -> None:
+    for _ in range(6):
+        bench.limits.refused(bench.pbx)
+        bench.wait(2)
+    bench.dialed(contact_id="c0")
+    bench.place(contact(IVR, "c1"))
+    bench.place(contact(IVR, "c2"))
+    bench.place(contact(AGENT, "c3"))
+    assert_that(bench.pbx.sent, has_length(1))
+    bench.clock.pump([0.1] * 50)
+    assert_that([job_id for _, job_id in bench.pbx.sent], contains_exactly("c0.1", "c3.1", "c1.1", "c2.1"))
+
+
+# -- a dialer that lost its lease, or stops ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("policy", DownPolicy)
+@pytest.mark.parametrize("kind", [IVR, AGENT])
+def test_a_command_is_not_sent_by_a_dialer_that_lost_its_lease_meanwhile(
+    kind: CampaignType, policy: DownPolicy
+) -> None:
+    bench = Bench(policy)
+    bench.may_send = False
+    placed = bench.place(contact(kind))
+    agent = "1005" if kind is AGENT else None
+    expected = Change("c1", 1, Status.DIALED, Status.PENDING, end_chat=kind is AGENT, agent=agent)
+    assert_that(bench.results.changes, contains_exactly(expected))
+    assert_that((bench.pbx.sent, bench.live, bench.calls.load(bench.pbx)), equal_to(([], [], 0)))
+    if kind is AGENT:
+        assert_that(result_of(placed), is_(Placed.HELD))
 
 
 @pytest.mark.parametrize("kind", [IVR, AGENT])
-def test_where_no_switch_knows_the_command_the_contact_goes_back(bench: Bench, kind: CampaignType) -> None:
-    bench.fleet.routes = [Route(RouteKind.NOT_USED)]
-    assert_that(result_of(bench.place(contact(kind))), is_(Placed.HELD))
-    assert_that(bench.settled, contains_exactly((Status.PENDING, None, kind is AGENT)))
+@pytest.mark.parametrize("route", [kind for kind in RouteKind if kind is not RouteKind.FOUND])
+def test_while_stopping_a_switch_that_is_gone_fails_nobody(bench: Bench, kind: CampaignType, route: RouteKind) -> None:
+    bench.fleet.routes = [Route(route)]
+    bench.placing.stop()
+    assert_that(error_of(bench.place(contact(kind))), instance_of(ThrottleClosed))
+    assert_that((bench.settled, bench.clock.getDelayedCalls()), equal_to(([], [])))
+
+
+def test_a_stop_ends_the_wait_of_an_agent_reply_for_a_switch(bench: Bench) -> None:
+    bench.fleet.routes = [Route(RouteKind.NOT_READY)]
+    placed = bench.place(contact(AGENT))
+    bench.placing.stop()
+    bench.wait(LOOK_AGAIN)
+    assert_that(error_of(placed), instance_of(ThrottleClosed))
+    assert_that((bench.settled, bench.clock.getDelayedCalls()), equal_to(([], [])))
+
+
+@pytest.mark.parametrize("kind", [IVR, AGENT])
+def test_what_was_taken_but_never_sent_when_the_dialer_stops_goes_back_and_its_agent_is_freed(
+    bench: Bench, kind: CampaignType
+) -> None:
+    bench.pbx.reply = Deferred()
+    bench.place(contact(kind)).addErrback(lambda _: None)
+    bench.placing.stop()
+    bench.pbx.reply.callback(SwitchDown("the dialer is stopping"))
+    agent = "1005" if kind is AGENT else None
+    expected = Change("c1", 1, Status.DIALED, Status.PENDING, end_chat=kind is AGENT, agent=agent)
+    assert_that(bench.results.changes, contains_exactly(expected))
