@@ -15,7 +15,7 @@ from dialer.contact import CampaignType, Status
 from dialer.esl.errors import CommandRefused, SwitchDown
 from dialer.esl.wire import Event
 from dialer.settlement import Dropped
-from dialer.store.contacts import Change
+from dialer.store.contacts import Change, HeldContact
 from dialer.store.database import DatabaseDown
 from tests.calling import AGENT, IVR, Bench, answer, bridge, contact, hangup, held, job
 from tests.esl.support import result_of
@@ -113,6 +113,21 @@ def test_a_switch_that_names_its_jobs_itself_is_understood(bench: Bench) -> None
     bench.tell(refused, refused)
     bench.wait()
     assert_that(bench.settled, contains_exactly((Status.ENDED, "USER_BUSY", False)))
+
+
+@pytest.mark.parametrize("end", ["hangup", "gone", "released"])
+def test_the_ids_that_a_switch_gives_its_jobs_are_forgotten_with_their_calls(bench: Bench, end: str) -> None:
+    bench.pbx.reply = "its-own-id"
+    bench.dialed()
+    (call,) = bench.calls
+    assert_that(bench.calls._foreign_jobs, has_length(1))
+    if end == "hangup":
+        bench.tell(hangup("USER_BUSY"))
+    elif end == "gone":
+        bench.calls.gone(call)
+    else:
+        bench.calls.release(call)
+    assert_that(bench.calls._foreign_jobs, empty())
 
 
 def test_a_job_that_came_before_the_reply_to_its_command_counts(bench: Bench) -> None:
@@ -400,10 +415,13 @@ def test_a_call_found_gone_ends_as_its_refusal_said_if_there_was_one(
     assert_that(bench.settled, contains_exactly((to, result, kind is AGENT)))
 
 
-def test_a_taking_that_turns_up_though_its_commit_was_given_up_is_given_back(bench: Bench) -> None:
+@pytest.mark.parametrize("kind", [IVR, AGENT])
+def test_a_taking_that_turns_up_though_its_commit_was_given_up_is_given_back(bench: Bench, kind: CampaignType) -> None:
     bench.store.unsent.add("c1")
-    bench.calls.adopt(held())
-    assert_that(bench.settled, contains_exactly((Status.PENDING, None, False)))
+    bench.calls.adopt(held(kind))
+    expected = Change("c1", 2, Status.DIALED, Status.PENDING, end_chat=kind is AGENT)
+    assert_that(bench.results.changes, contains_exactly(expected))
+    assert_that((bench.live, bench.calls.load(bench.pbx)), equal_to(([], 0)))
 
 
 def test_an_end_that_its_own_dialer_does_not_write_is_written_by_who_saw_it(bench: Bench) -> None:
@@ -417,6 +435,40 @@ def test_an_end_that_its_own_dialer_does_not_write_is_written_by_who_saw_it(benc
     result_of(Deferred.fromCoroutine(bench.calls.tell_foreign_ends()))
     assert_that(bench.store.asked_for, contains_exactly(["theirs", "written"]))
     assert_that(bench.settled, contains_exactly((Status.ENDED, "USER_BUSY", False)))
+
+
+def test_an_end_that_is_adopted_while_the_database_is_asked_for_it_is_settled_once(bench: Bench) -> None:
+    bench.tell(hangup("USER_BUSY"))
+    bench.wait(ends.RIPE)
+    answer: Deferred[list[HeldContact]] = Deferred()
+    bench.store.still_dialed = lambda _: answer
+    telling = Deferred.fromCoroutine(bench.calls.tell_foreign_ends())
+    bench.results.slow = Deferred()
+    bench.calls.adopt(held())
+    answer.callback([held()])
+    assert_that((telling.called, bench.settled), equal_to((True, [(Status.ENDED, "USER_BUSY", False)])))
+    bench.results.slow.callback("ended")
+
+
+@pytest.mark.parametrize(("bridged", "end_chat"), [(False, True), (True, False)])
+def test_the_agent_of_a_call_of_another_dialer_is_freed_unless_they_talked(
+    bench: Bench, bridged: bool, end_chat: bool
+) -> None:
+    bench.tell(hangup("NORMAL_CLEARING", answered=True, bridged=bridged))
+    bench.wait(ends.RIPE)
+    bench.store.others = [held(AGENT, dialed_ago=60.0, taking=7)]
+    result_of(Deferred.fromCoroutine(bench.calls.tell_foreign_ends()))
+    expected = Change("c1", 7, Status.DIALED, Status.ENDED, "NORMAL_CLEARING", end_chat=end_chat)
+    assert_that(bench.results.changes, contains_exactly(expected))
+    assert_that(bench.calls.load(bench.pbx), is_(0))
+
+
+def test_the_end_of_an_own_call_is_nobodys_to_ask_for(bench: Bench) -> None:
+    bench.dialed()
+    bench.tell(hangup("USER_BUSY"))
+    bench.wait(ends.RIPE)
+    result_of(Deferred.fromCoroutine(bench.calls.tell_foreign_ends()))
+    assert_that((bench.store.asked_for, len(bench.settled)), equal_to(([], 1)))
 
 
 def test_the_end_of_an_earlier_call_is_not_written_to_a_later_one(bench: Bench) -> None:
