@@ -235,10 +235,11 @@ class Calls:
         The end of a call is a fact: whoever sees it writes it. Fails with DatabaseError.
         """
         ends = self._ends.ripe()
+        asked_at = self._clock.seconds()
         for held in await self._store.still_dialed(list(ends)) if ends else ():
             contact = held.contact
             end, seen_at = ends[contact.id]
-            dialed_at = self._clock.seconds() - (held.dialed_ago or 0.0)
+            dialed_at = asked_at - (held.dialed_ago or 0.0)
             # An id is used again when a contact is: the end of an earlier call says nothing.
             if contact.id not in self._calls and dialed_at <= seen_at:
                 self._calls[contact.id] = call = Call(contact, dialed_at)

@@ -463,6 +463,18 @@ def test_the_agent_of_a_call_of_another_dialer_is_freed_unless_they_talked(
     assert_that(bench.calls.load(bench.pbx), is_(0))
 
 
+def test_the_end_of_a_short_call_is_not_taken_for_an_earlier_ones_when_the_database_is_slow(bench: Bench) -> None:
+    bench.wait(0.1)  # the call was sent before this
+    bench.tell(hangup("USER_BUSY"))
+    bench.wait(ends.RIPE)
+    answer: Deferred[list[HeldContact]] = Deferred()
+    bench.store.still_dialed = lambda _: answer
+    Deferred.fromCoroutine(bench.calls.tell_foreign_ends())
+    bench.wait(2)
+    answer.callback([held(dialed_ago=ends.RIPE + 0.1)])
+    assert_that(bench.settled, contains_exactly((Status.ENDED, "USER_BUSY", False)))
+
+
 def test_the_end_of_an_own_call_is_nobodys_to_ask_for(bench: Bench) -> None:
     bench.dialed()
     bench.tell(hangup("USER_BUSY"))
