@@ -40,6 +40,7 @@ class Table:
         self.expired: list[int] = []
         self.fails: Exception | None = None
         self.types: list[Collection[CampaignType]] = []
+        self.avoided: list[set[str]] = []
 
     async def expire(self) -> int:
         self._note("expire")
@@ -52,6 +53,7 @@ class Table:
     async def queues(self, types: Collection[CampaignType], *, avoid: Collection[str] = ()) -> list[CampaignQueue]:
         self._note("queues")
         self.types.append(types)
+        self.avoided.append(set(avoid))
         queues: dict[str, CampaignQueue] = {}
         for arrival, contact in enumerate(self._of(types, avoid)):
             first = queues.get(contact.campaign_id)
@@ -66,6 +68,7 @@ class Table:
         self, shares: Sequence[Share], types: Collection[CampaignType], *, avoid: Collection[str] = ()
     ) -> list[Contact]:
         self._note("heads")
+        self.avoided.append(set(avoid))
         return [
             contact
             for share in shares
@@ -332,11 +335,50 @@ def test_a_gateway_found_down_is_left_alone_until_the_next_timed_cycle(bench: Be
     assert_that(bench.placed[6:], contains_exactly(*"fghi"))
 
 
+def test_gateways_found_down_are_avoided_in_both_questions_until_the_next_timed_cycle(bench: Bench) -> None:
+    bench.put("a", gateway="one")
+    bench.put("b", gateway="two")
+    bench.put("c")
+    bench.outcome = lambda contact: Placed.SENT if contact.id == "c" else Placed.HELD
+    bench.start()
+    bench.put("x")
+    bench.outcome = lambda contact: Placed.SENT
+    bench.table.avoided.clear()
+    bench.cycle.wake()
+    assert_that(bench.table.avoided[:2], contains_exactly({"one", "two"}, {"one", "two"}))
+    bench.put("y")
+    bench.table.avoided.clear()
+    bench.clock.advance(INTERVAL)
+    assert_that(bench.table.avoided[:2], contains_exactly(set(), set()))
+
+
+@pytest.mark.parametrize("outcome", [each for each in Placed if each is not Placed.HELD])
+def test_only_a_contact_that_is_held_has_its_gateway_avoided(bench: Bench, outcome: Placed) -> None:
+    bench.put("a")
+    bench.outcome = lambda contact: outcome
+    bench.start()
+    bench.table.avoided.clear()
+    bench.cycle.wake()
+    assert_that(bench.table.avoided[:1], contains_exactly(set()))
+
+
+def test_the_gateways_that_are_avoided_are_bounded(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dialer.cycle.DOWN_KEPT", 2)
+    for gateway in ("one", "two", "three"):
+        bench.put(gateway, gateway=gateway)
+    bench.outcome = lambda contact: Placed.HELD
+    bench.start()
+    assert_that(bench.table.avoided[-1], equal_to({"one", "two"}))
+
+
 def test_a_list_ends_where_nothing_may_be_taken_just_now(bench: Bench) -> None:
     bench.put(*"abc")
-    bench.outcome = lambda contact: Placed.NOT_NOW
+    bench.outcome = lambda contact: bench.table.waiting.insert(0, contact) or Placed.NOT_NOW
     bench.start()
-    assert_that(bench.placed, contains_exactly("a"))
+    assert_that((bench.placed, bench.clock.getDelayedCalls()), contains_exactly(["a"], has_length(1)))
+    bench.outcome = lambda contact: Placed.SENT
+    bench.cycle.wake()
+    assert_that(bench.placed[1:], contains_exactly(*"abc"))
 
 
 def test_contacts_that_somebody_else_took_are_not_asked_for_again_at_once(bench: Bench) -> None:
@@ -352,8 +394,32 @@ def test_after_another_dialer_was_faster_there_is_one_more_look_soon(bench: Benc
     bench.start()
     bench.put("c")
     bench.outcome = lambda contact: Placed.SENT
-    bench.clock.advance(LOOK_AGAIN)
-    assert_that(bench.placed, contains_exactly(*"abc"))
+    bench.asked()
+    bench.clock.advance(LOOK_AGAIN - 0.01)
+    assert_that((bench.asked(), bench.placed), equal_to(([], ["a", "b"])))
+    bench.clock.advance(0.01)
+    assert_that((bench.asked().count("heads"), bench.placed), equal_to((1, ["a", "b", "c"])))
+    bench.clock.advance(10 * LOOK_AGAIN)
+    assert_that(bench.asked(), empty())
+
+
+def test_a_stop_calls_off_the_look_after_another_dialer_was_faster() -> None:
+    bench = Bench()
+    bench.put("a", "b")
+    bench.outcome = lambda contact: Placed.TAKEN_ALREADY
+    bench.start()
+    assert_that((stop(bench).called, bench.clock.getDelayedCalls()), equal_to((True, [])))
+
+
+def test_a_contact_that_somebody_else_took_while_the_dialer_stops_asks_for_no_further_look() -> None:
+    bench = Bench()
+    slow: Deferred[Placed] = Deferred()
+    bench.put("a")
+    bench.outcome = lambda contact: slow
+    bench.start()
+    stopped = stop(bench)
+    slow.callback(Placed.TAKEN_ALREADY)
+    assert_that((stopped.called, bench.clock.getDelayedCalls()), equal_to((True, [])))
 
 
 def test_an_outage_burns_no_more_contacts_than_there_are_slots_until_the_next_timed_cycle(bench: Bench) -> None:

@@ -7,14 +7,16 @@ from typing import Any
 import pytest
 from attrs import evolve
 from hamcrest import assert_that, contains_exactly, empty, equal_to, has_length, instance_of, is_
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail
 
+from dialer import reconcile as reconcile_module
 from dialer.agents import Agents
 from dialer.contact import Status
+from dialer.ends import RIPE
 from dialer.esl.errors import CommandRefused, SwitchDown
 from dialer.esl.fleet import Fleet
 from dialer.esl.switch import Switch
-from dialer.reconcile import APART, YOUNGEST, Reconcile
+from dialer.reconcile import APART, WITNESS_EVERY, YOUNGEST, Reconcile
 from dialer.store.contacts import Change, ContactStore, HeldContact
 from dialer.store.database import DatabaseDown
 from tests.calling import AGENT, IVR, Bench, Pbx, hangup, held
@@ -72,8 +74,10 @@ class Table:
         self.rows: list[HeldContact] = []
         self.orphans: list[HeldContact] = []
         self.fails: Exception | None = None
+        self.asked = 0
 
     async def take_over(self) -> list[HeldContact]:
+        self.asked += 1
         if self.fails is not None:
             raise self.fails
         taken, self.orphans = self.orphans, []
@@ -81,6 +85,7 @@ class Table:
         return taken
 
     async def held(self) -> list[HeldContact]:
+        self.asked += 1
         if self.fails is not None:
             raise self.fails
         over = {change.contact_id for change in self._changes}
@@ -280,6 +285,39 @@ def test_after_a_connect_only_that_switch_is_asked(ward: Ward) -> None:
     ward.stop()
 
 
+def test_the_second_look_asks_only_the_switches_that_miss_a_call_and_not_the_database(ward: Ward) -> None:
+    ward.hold("c1")
+    ward.hold("c2", switch="other:8021")
+    ward.other.live = {"c2"}
+    ward.pass_time(INTERVAL)
+    before = (ward.pbx.listed, ward.other.listed, ward.table.asked, len(ward.agents.given_up))
+    ward.clock.advance(APART)
+    after = (ward.pbx.listed, ward.other.listed, ward.table.asked, len(ward.agents.given_up))
+    assert_that([late - early for early, late in zip(before, after, strict=True)], contains_exactly(1, 0, 0, 0))
+    assert_that((ward.settled, ward.bench.live), equal_to(([GONE], ["c2"])))
+    ward.stop()
+
+
+def test_there_is_no_second_look_where_nothing_is_missed(ward: Ward) -> None:
+    ward.hold()
+    ward.pbx.live = {"c1"}
+    ward.connect()
+    ward.clock.advance(APART)
+    assert_that((ward.pbx.listed, ward.table.asked), equal_to((1, 0)))
+    ward.stop()
+
+
+def test_the_second_look_at_one_switch_is_at_the_other_too_when_that_came_to_miss_one_meanwhile(ward: Ward) -> None:
+    ward.hold("c1")
+    ward.hold("c2", switch="other:8021")
+    ward.connect(ward.pbx)
+    ward.clock.advance(1)
+    ward.connect(ward.other)
+    ward.clock.advance(APART - 1)
+    assert_that((ward.pbx.listed, ward.other.listed), equal_to((2, 2)))
+    ward.stop()
+
+
 def test_after_a_connect_nothing_is_decided_before_the_switch_has_answered(ward: Ward) -> None:
     ward.hold()
     ward.pbx.live = Deferred()
@@ -299,9 +337,14 @@ def test_a_switch_that_does_not_tell_its_calls_changes_nothing(ward: Ward, answe
     ward.stop()
 
 
-def test_a_switch_that_is_lost_during_the_comparison_tells_whoever_connected_it(ward: Ward) -> None:
-    ward.pbx.live = SwitchDown("gone")
-    assert_that(error_of(ward.connect()), instance_of(SwitchDown))
+@pytest.mark.parametrize("answer", [SwitchDown("gone"), CommandRefused("api show channels", "-ERR")])
+def test_a_switch_that_does_not_tell_its_calls_fails_the_comparison_of_whoever_connected_it(
+    ward: Ward, answer: Exception
+) -> None:
+    ward.hold()
+    ward.pbx.live = answer
+    assert_that(error_of(ward.connect()), is_(answer))
+    assert_that((ward.settled, ward.bench.live, ward.pbx.asked_for), equal_to(([], ["c1"], [])))
     ward.stop()
 
 
@@ -426,6 +469,31 @@ def test_a_start_recovers_what_the_database_says_is_ours() -> None:
     assert_that((recovered.called, ward.bench.live), equal_to((True, ["c1"])))
 
 
+def test_a_start_takes_over_what_nobody_holds_before_any_switch_is_compared() -> None:
+    ward = Ward()
+    ward.table.rows = [held(contact_id="c1")]
+    ward.table.orphans = [held(contact_id="c2")]
+    Deferred.fromCoroutine(ward.reconcile.recover())
+    assert_that((ward.bench.live, ward.pbx.listed), equal_to((["c1", "c2"], 0)))
+    ward.connect()
+    assert_that([call.missing_since for call in ward.calls], equal_to([ward.clock.seconds()] * 2))
+
+
+def test_a_start_takes_over_all_of_many_that_nobody_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reconcile_module, "TAKE_OVER_AT_ONCE", 2)
+    ward = Ward()
+    portions = [[held(contact_id=each) for each in portion] for portion in (["c1", "c2"], ["c3", "c4"], ["c5"])]
+
+    async def take_over() -> list[HeldContact]:
+        taken = portions.pop(0)
+        ward.table.rows += taken
+        return taken
+
+    ward.table.take_over = take_over  # type: ignore[method-assign]
+    Deferred.fromCoroutine(ward.reconcile.recover())
+    assert_that((ward.bench.live, portions), equal_to(([f"c{n}" for n in range(1, 6)], [])))
+
+
 def test_a_start_that_cannot_ask_the_database_says_so() -> None:
     ward = Ward()
     ward.table.fails = DatabaseDown("down")
@@ -529,3 +597,39 @@ def test_a_stop_calls_off_the_second_look(ward: Ward) -> None:
     ward.connect()
     assert_that(ward.stop().called, is_(True))
     assert_that((ward.clock.getDelayedCalls(), ward.settled), equal_to(([], [])))
+
+
+# -- the ends of others' calls -----------------------------------------------------------------------------------------
+
+
+def test_an_end_that_its_own_dialer_does_not_write_is_written_within_seconds(ward: Ward) -> None:
+    ward.bench.store.others = [held(contact_id="theirs", dialed_ago=60)]
+    ward.bench.tell(hangup("USER_BUSY", "theirs"))
+    ward.clock.pump([0.5] * round((RIPE + WITNESS_EVERY) / 0.5))
+    assert_that(ward.settled, contains_exactly((Status.ENDED, "USER_BUSY", False)))
+    ward.clock.pump([0.5] * 20)
+    assert_that((len(ward.settled), ward.bench.store.asked_for), equal_to((1, [["theirs"]])))
+    ward.stop()
+
+
+def test_a_database_outage_does_not_end_the_looks_at_others_ends(ward: Ward) -> None:
+    def down(contact_ids: Any) -> Any:
+        return fail(DatabaseDown("down"))
+
+    ward.bench.store.still_dialed = down
+    ward.bench.tell(hangup("USER_BUSY", "first"))
+    ward.clock.pump([0.5] * 20)
+    del ward.bench.store.still_dialed
+    ward.bench.store.others = [held(contact_id="theirs", dialed_ago=60)]
+    ward.bench.tell(hangup("USER_BUSY", "theirs"))
+    ward.clock.pump([0.5] * 20)
+    assert_that(ward.settled, contains_exactly((Status.ENDED, "USER_BUSY", False)))
+    ward.stop()
+
+
+def test_after_a_stop_nobody_looks_at_others_ends(ward: Ward) -> None:
+    ward.bench.store.others = [held(contact_id="theirs", dialed_ago=60)]
+    ward.bench.tell(hangup("USER_BUSY", "theirs"))
+    ward.stop()
+    ward.clock.pump([0.5] * 20)
+    assert_that((ward.settled, ward.clock.getDelayedCalls()), equal_to(([], [])))
