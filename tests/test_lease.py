@@ -17,6 +17,7 @@ from hamcrest import (
     has_length,
     instance_of,
     is_,
+    less_than,
 )
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
@@ -43,8 +44,12 @@ class Rows:
     def __init__(self) -> None:
         self.answer: Any = CLAIMED
         self.asked: list[str] = []
+        self.breaks = 0
 
     async def run(self, query: str, params: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
+        if query == sql("lease_break"):
+            self.breaks += 1
+            return []
         self.asked.append("release" if query == sql("lease_release") else "claim")
         answer = await self.answer if isinstance(self.answer, Deferred) else self.answer
         if isinstance(answer, Exception):
@@ -192,7 +197,10 @@ def test_a_twin_that_has_the_name_now_ends_the_lease_at_once(held: Held) -> None
     held.claim()
     held.database.answer = REFUSED
     held.pass_time(10)
-    assert_that((held.lease.held, held.changes), equal_to((False, [False])))
+    assert_that((held.lease.held, held.changes, held.database.breaks), equal_to((False, [False], 1)))
+    held.database.answer = CLAIMED
+    held.pass_time(10)
+    assert_that((held.lease.held, held.changes), equal_to((True, [False, True])))
     held.release()
 
 
@@ -327,3 +335,47 @@ async def test_a_new_start_under_the_same_name_is_another_instance(names: Names,
     (after,) = await database.run("SELECT instance::text, started_time FROM dialers")
     assert_that(after["instance"], is_(second.instance))
     assert_that(after["started_time"], greater_than(before[0]["started_time"]))
+
+
+async def sessions(database: Database, name: str) -> int:
+    (row,) = await database.run(
+        "SELECT count(*) AS n FROM pg_stat_activity WHERE application_name = %(name)s", {"name": name}
+    )
+    return int(row["n"])
+
+
+@sure
+async def test_a_namesake_that_hangs_loses_its_session_when_its_lease_has_run_out(
+    names: Names, database: Database
+) -> None:
+    hanging, another, heir = await names.lease("a"), await names.lease("b"), await names.lease("a")
+    await hanging.claim()
+    await another.claim()
+    hanging._loop.stop()  # as after a SIGSTOP: its session stays open, and says nothing any more
+    await database.run("UPDATE dialers SET lease_until = now() - interval '1 second'")
+    began = reactor.seconds()  # type: ignore[attr-defined]
+    await heir.claim()
+    assert_that(reactor.seconds() - began, less_than(5))  # type: ignore[attr-defined]
+    (row,) = await database.run("SELECT instance::text FROM dialers WHERE id = 'a'")
+    assert_that((heir.held, row["instance"]), equal_to((True, heir.instance)))
+    assert_that(await sessions(database, "b"), is_(1))  # of another name, though its lease has run out as well
+    assert_that(await hanging._ask(), is_(False))  # should it wake up: over a new connection, and without the name
+    await hanging._renew_once()
+    assert_that((hanging.held, heir.held, await heir._ask()), equal_to((False, True, True)))
+
+
+@sure
+async def test_a_namesake_with_a_live_lease_keeps_its_session(names: Names, database: Database) -> None:
+    first, twin = await names.lease("a"), await names.lease("a")
+    await first.claim()
+    await twin._break()
+    assert_that((await sessions(database, "a"), await twin._ask(), await first._ask()), equal_to((2, False, True)))
+
+
+@sure
+async def test_a_break_ends_only_who_holds_the_name_not_who_asks_for_it(names: Names, database: Database) -> None:
+    only = await names.lease("a")
+    await only.claim()
+    await database.run("UPDATE dialers SET lease_until = now() - interval '1 second'")
+    await only._break()
+    assert_that(await only._ask(), is_(True))
