@@ -112,9 +112,9 @@ sip_full_to: <sip:{number}@{peer}>;tag={to_tag}
 sip_from_user: {from_number}
 sip_from_uri: {from_number}@{ip}
 sip_from_host: {ip}
-sip_to_user: {number}
+sip_to_user: {to_user}
 sip_to_port: {peer_port}
-sip_to_uri: {number}@{peer}
+sip_to_uri: {to_user}@{peer}
 sip_to_host: {peer_host}
 sip_contact_params: transport=UDP
 sip_contact_user: nobody
@@ -179,6 +179,9 @@ ROUTED = r"""
 max_forwards: 70
 transfer_history: {transfer}
 transfer_source: {transfer}
+"""
+
+EXECUTED = r"""
 pre_transfer_caller_id_name: {cid_name}
 pre_transfer_caller_id_number: {cid_number}
 channel_cid_flipped: yes

@@ -110,6 +110,11 @@ class Call:
 
     def _talk(self) -> None:
         self._timer = None
+        if not self._order.is_routable:
+            self._reply(f"+OK {self._customer.uuid}\n")
+            self._signals.lose(self._customer, self._order)
+            self._end_customer("NO_ROUTE_DESTINATION", "send_bye")
+            return
         self._execute()
         plan = self._plan
         if self._exchange.application(self._order.extension) is not None:

@@ -51,6 +51,11 @@ class DialOrder:
     variables: dict[str, str] = field(factory=dict)
 
     @property
+    def is_routable(self) -> bool:
+        """Whether there is a dialplan for it; the simulated switch has just the one in XML."""
+        return self.extension.startswith("&") or self.dialplan.upper() == "XML"
+
+    @property
     def ignores_early_media(self) -> bool:
         """Whether only an answer counts, so that a 183 does not end the wait."""
         return self.variables.get("ignore_early_media", "") in ("true", "yes", "1", "on", "consume", "ring_ready")

@@ -39,12 +39,13 @@ def new_customer(exchange: Exchange, order: DialOrder, gateway: Gateway, uuid: s
         texts={
             "gateway": gateway.name,
             "number": order.number,
+            "to_user": order.number or "nobody",
             "channel": f"sofia/external/{order.number}",
             "cid_name": name,
             "cid_number": number,
             "caller_name": name,
             "caller_number": number,
-            "callee_number": order.number,
+            "callee_number": order.number or "unknown",
             "destination": order.number,
             "from_name": name,
             "from_number": number,
@@ -71,6 +72,7 @@ def new_agent(exchange: Exchange, customer: Channel, order: DialOrder, gateway: 
         texts={
             "gateway": gateway.name,
             "number": extension,
+            "to_user": extension or "nobody",
             "channel": channel,
             "cid_name": order.caller_name,
             "cid_number": order.caller_number,

@@ -15,6 +15,7 @@ from .blocks import (
     CREATE_AGENT,
     DIALOG,
     ENDED,
+    EXECUTED,
     MEDIA,
     NETWORK,
     OK_BYE,
@@ -50,13 +51,9 @@ sip_network_port: 0
 """
     + REFUSED,
     # The dialplan
-    "routed": ROUTED,
-    "executed": r"""
-pre_transfer_caller_id_name: {cid_name}
-pre_transfer_caller_id_number: {cid_number}
-channel_cid_flipped: yes
-call_uuid: {uuid}
-""",
+    "routed": ROUTED + EXECUTED,
+    "unroutable": ROUTED + "call_uuid: {uuid}",
+    "executed": EXECUTED,
     "application": """
 -current_application_data
 current_application_data: {app_data}

@@ -57,6 +57,8 @@ class Signals:
 
     def execute(self, leg: Channel, order: DialOrder, application: tuple[str, str]) -> None:
         """The dialplan, or the application named in the originate, takes the call: caller and called change places."""
+        if not order.extension.startswith("&"):
+            self._transfer(leg, order)
         leg.set_texts(
             {
                 "caller_name": "Outbound Call",
@@ -68,22 +70,30 @@ class Signals:
         if order.extension.startswith("&"):
             leg.push("executed")
         else:
-            now = self._exchange.now()
-            leg.mark("profile", now)
-            source = f"{now // 1_000_000}:{self._exchange.new_uuid()}:bl_xfer"
-            leg.set_texts(
-                {
-                    "transfer": f"{source}:{order.extension}/{order.context}/{order.dialplan}",
-                    "destination": order.extension,
-                    "context": order.context,
-                    "dialplan": order.dialplan,
-                    "rdnis": order.number,
-                }
-            )
-            leg.slots.update(profile_index="2", hit_dialplan="true")
+            leg.slots["hit_dialplan"] = "true"
             leg.push("routed")
         self.run(leg, *application)
         leg.state("CS_EXECUTE", 4)
+
+    def lose(self, leg: Channel, order: DialOrder) -> None:
+        """The call goes to a dialplan that does not exist."""
+        self._transfer(leg, order)
+        leg.push("unroutable")
+
+    def _transfer(self, leg: Channel, order: DialOrder) -> None:
+        now = self._exchange.now()
+        leg.mark("profile", now)
+        source = f"{now // 1_000_000}:{self._exchange.new_uuid()}:bl_xfer"
+        leg.set_texts(
+            {
+                "transfer": f"{source}:{order.extension}/{order.context}/{order.dialplan}",
+                "destination": order.extension,
+                "context": order.context,
+                "dialplan": order.dialplan,
+                "rdnis": order.number,
+            }
+        )
+        leg.slots["profile_index"] = "2"
 
     def run(self, leg: Channel, application: str, data: str) -> None:
         """The dialplan goes on to an application."""
