@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from math import ceil
 from typing import Any
 
 import pytest
@@ -11,6 +13,8 @@ from hamcrest import assert_that, contains_exactly, empty, equal_to, has_entries
 from dialer.contact import Status
 from dialer.store import campaigns as campaigns_module
 from dialer.store.campaigns import CampaignCount, CampaignStore
+from dialer.store.database import Database, DatabaseDown
+from dialer.store.queries import sql
 from tests.store.tables import SWITCH, Held, Tables, at_once, change, conninfo, one_database, tables
 
 __all__ = ["conninfo", "one_database", "tables"]
@@ -240,15 +244,131 @@ async def test_a_take_that_meets_a_stop_takes_nothing(tables: Tables) -> None:
     assert_that(await tables.get(), has_properties(status=Status.STOPPED, taking=0))
 
 
-@pytest.mark.parametrize(("control", "left"), [("stop", {"stopped"}), ("purge", set())])
+# -- in parts ----------------------------------------------------------------------------------------------------------
+
+IN_PARTS = pytest.mark.parametrize(
+    ("control", "before", "after"),
+    [("stop", "pending", "stopped"), ("start", "stopped", "pending"), ("purge", "pending", None)],
+)
+
+
+class Between:
+    """The database, and what somebody else does to it after each part of a control."""
+
+    def __init__(self, database: Database, meanwhile: Callable[[int], Awaitable[Any]]) -> None:
+        self._database = database
+        self._meanwhile = meanwhile
+        self.parts = 0
+
+    async def run(self, query: str, params: Any = None) -> list[dict[str, Any]]:
+        return await self._then(query, await self._database.run(query, params))
+
+    async def transaction(self, work: Any) -> Any:
+        return await self._then("", await self._database.transaction(work))
+
+    async def _then(self, query: str, result: Any) -> Any:
+        if query != sql("campaign_parts"):
+            self.parts += 1
+            await self._meanwhile(self.parts)
+        return result
+
+
+@pytest.fixture
+def three_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(campaigns_module, "AT_ONCE", 3)
+
+
+@IN_PARTS
+@pytest.mark.parametrize("contacts", [1, 2, 3, 4, 6, 8])
+@pytest.mark.usefixtures("three_at_once")
 @sure
 async def test_a_large_campaign_is_changed_in_parts_that_add_up(
-    tables: Tables, control: str, left: set[str], monkeypatch: pytest.MonkeyPatch
+    tables: Tables, contacts: int, control: str, before: str, after: str | None
 ) -> None:
-    monkeypatch.setattr(campaigns_module, "AT_ONCE", 3)
-    for number in range(8):
+    await one_of_each(tables, "other")
+    for number in range(contacts):
+        await tables.put(f"c{number}", status=before)
+        if number % 2:
+            await tables.put(f"between {number}", campaign_id="other")
+    nothing = Between(tables.database, lambda _: tables.run("SELECT 1"))
+    assert_that(await getattr(CampaignStore(nothing), control)("k"), is_(contacts))  # type: ignore[arg-type]
+    left = await tables.run("SELECT status, count(*) AS n FROM contacts WHERE campaign_id = 'k' GROUP BY status")
+    assert_that(left, equal_to([{"status": after, "n": contacts}] if after else []))
+    assert_that(await states(tables), has_entries(AS_THEY_WERE))
+    assert_that(nothing.parts, is_(ceil(contacts / 3)))
+
+
+@IN_PARTS
+@pytest.mark.usefixtures("three_at_once")
+@sure
+async def test_contacts_received_after_a_control_began_are_left_alone(
+    tables: Tables, control: str, before: str, after: str | None
+) -> None:
+    for number in range(4):
+        await tables.put(f"c{number}", status=before)
+
+    async def arrive(part: int) -> None:
+        await tables.put(f"later {part}", status=before)
+
+    database: Any = Between(tables.database, arrive)
+    assert_that(await getattr(CampaignStore(database), control)("k"), is_(4))
+    later = {contact_id: state for contact_id, state in (await states(tables)).items() if "later" in contact_id}
+    assert_that(later, equal_to({"later 1": before, "later 2": before}))
+
+
+@pytest.mark.parametrize("control", ["stop", "purge"])
+@pytest.mark.usefixtures("three_at_once")
+@sure
+async def test_a_contact_taken_between_two_parts_is_marked_and_one_that_came_back_is_changed(
+    tables: Tables, control: str
+) -> None:
+    for number in range(4):
         await tables.put(f"c{number}")
-    assert_that(await getattr(campaigns(tables), control)("k"), is_(8))
-    assert_that(set((await states(tables)).values()), equal_to(left))
-    if control == "stop":
-        assert_that(await campaigns(tables).start("k"), is_(8))
+    await tables.active("c4")
+
+    async def move(part: int) -> None:
+        if part == 1:
+            await tables.run("UPDATE contacts SET status = 'dialed', owner = 'me', taking = 1 WHERE id = 'c3'")
+            await tables.run("UPDATE contacts SET status = 'pending', owner = NULL WHERE id = 'c4'")
+
+    database: Any = Between(tables.database, move)
+    assert_that(await getattr(CampaignStore(database), control)("k"), is_(4))
+    found = await states(tables)
+    assert_that(found["c3"], is_(f"dialed {control}"))
+    assert_that(found.get("c4", "removed"), is_("stopped" if control == "stop" else "removed"))
+
+
+@pytest.mark.parametrize("control", ["stop", "purge"])
+@pytest.mark.usefixtures("three_at_once")
+@sure
+async def test_a_contact_that_comes_back_after_its_part_was_marked_obeys(tables: Tables, control: str) -> None:
+    contact = await tables.active("c0")
+    for number in range(1, 5):
+        await tables.put(f"c{number}")
+    store = await tables.dialer()
+    became: list[Any] = []
+
+    async def come_back(part: int) -> None:
+        if part == 1:
+            became.append(await store.apply([change(contact, Status.PENDING)]))
+
+    database: Any = Between(tables.database, come_back)
+    assert_that(await getattr(CampaignStore(database), control)("k"), is_(4))
+    assert_that(became, contains_exactly({("c0", 1): "stopped" if control == "stop" else "removed"}))
+
+
+@pytest.mark.usefixtures("three_at_once")
+@sure
+async def test_what_failed_between_two_parts_is_finished_by_asking_again(tables: Tables) -> None:
+    for number in range(7):
+        await tables.put(f"c{number}")
+
+    async def fail(part: int) -> None:
+        if part == 2:
+            raise DatabaseDown("down")
+
+    database: Any = Between(tables.database, fail)
+    with pytest.raises(DatabaseDown):
+        await CampaignStore(database).stop("k")
+    assert_that(await campaigns(tables).stop("k"), is_(1))
+    assert_that(set((await states(tables)).values()), equal_to({"stopped"}))

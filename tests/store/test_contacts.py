@@ -27,6 +27,7 @@ from hamcrest import (
 from twisted.internet.defer import Deferred, gatherResults
 
 from dialer.contact import CampaignType, Status
+from dialer.selection import Share
 from dialer.store import contacts as module
 from dialer.store.contacts import Added, ContactClash
 from dialer.store.database import CommitUnknown, Database, DatabaseDown, DatabaseError
@@ -255,6 +256,24 @@ async def test_no_contact_of_a_number_is_taken_while_an_end_chat_to_it_is_under_
     assert_that(await store.take_for_agent(contact) is not None, is_(eligible))
 
 
+@sure
+async def test_contacts_of_gateways_to_avoid_are_neither_counted_nor_chosen(tables: Tables) -> None:
+    store = await tables.dialer()
+    for contact_id, campaign, gateway in [
+        ("c1", "k", "down"), ("c2", "k", "up"), ("c3", "k", "down too"), ("c4", "k", "up"), ("c5", "only", "down"),
+    ]:  # fmt: skip
+        await tables.put(contact_id, campaign_id=campaign, gateway_id=gateway)
+    avoid = {"down", "down too"}
+    (queue,) = await store.queues(BOTH, avoid=avoid)
+    c2 = await tables.get("c2")
+    assert_that(queue, has_properties(campaign_id="k", eligible=2, oldest=c2.received_time, oldest_arrival=c2.arrival))
+    shares = [Share("k", 3), Share("only", 1)]
+    assert_that([each.id for each in await store.heads(shares, BOTH, avoid=avoid)], contains_exactly("c2", "c4"))
+    assert_that(await store.queues(BOTH, avoid={"up", *avoid}), empty())
+    everybody = await store.queues(BOTH)
+    assert_that({each.campaign_id: each.eligible for each in everybody}, equal_to({"k": 4, "only": 1}))
+
+
 @pytest.mark.parametrize("lease", [None, 0, -60])
 @sure
 async def test_nothing_is_taken_without_a_lease(tables: Tables, lease: float | None) -> None:
@@ -335,7 +354,7 @@ def _values(contact: Any) -> dict[str, Any]:
 # a commit whose outcome is unknown
 
 
-@stands_in_for(Database, but=frozenset({"lose_answer"}))
+@stands_in_for(Database, but=frozenset({"lose_the_next"}))
 class Unsteady:
     """A database that loses the connection at the next claim, before or after it was committed, and is then down for
     `outages` questions."""
@@ -358,6 +377,9 @@ class Unsteady:
             self._outages -= 1
             raise DatabaseDown("still down")
         return await self._database.run(query, params)
+
+    def lose_the_next(self) -> None:
+        self._lost = False
 
     @property
     def running(self) -> bool:
@@ -398,12 +420,45 @@ async def test_a_taking_whose_commit_was_given_up_is_known_for_never_sent(tables
 
 
 @sure
+async def test_an_agents_call_whose_commit_was_given_up_is_known_for_never_sent(tables: Tables) -> None:
+    waiting = await tables.active(status=Status.AGENT_PENDING, taking=3)
+    store = await tables.dialer(database=Unsteady(tables.database, committed=False))
+    assert_that(store.never_sent(waiting), is_(False))
+    assert_that(await store.dial_agent(waiting, "1005", SWITCH), none())
+    assert_that(store.never_sent(evolve(waiting, status=Status.DIALED)), is_(True))
+
+
+@sure
+async def test_a_taking_that_was_committed_is_not_taken_for_never_sent(tables: Tables) -> None:
+    store = await tables.dialer(database=Unsteady(tables.database, committed=True))
+    taken = await store.take_for_call(await tables.put(), SWITCH)
+    assert taken is not None
+    assert_that(store.never_sent(taken), is_(False))
+
+
+@sure
+async def test_takings_never_sent_are_remembered_up_to_a_number(
+    tables: Tables, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "NEVER_SENT_KEPT", 2)
+    unsteady = Unsteady(tables.database, committed=False)
+    store = await tables.dialer(database=unsteady)
+    contacts = [await tables.put(f"c{n}") for n in range(3)]
+    for contact in contacts:
+        unsteady.lose_the_next()
+        assert_that(await store.take_for_call(contact, SWITCH), none())
+    late = [evolve(contact, status=Status.DIALED, taking=1) for contact in contacts]
+    assert_that([store.never_sent(contact) for contact in late], equal_to([False, True, True]))
+
+
+@sure
 async def test_a_stop_ends_the_reading_again(tables: Tables) -> None:
     unsteady = Unsteady(tables.database, committed=True, outages=5)
     unsteady.stopped = True
     store = await tables.dialer(database=unsteady)
     with pytest.raises(DatabaseDown):
         await store.take_for_call(await tables.put(), SWITCH)
+    assert_that(unsteady.pauses, is_(0))
 
 
 @sure
