@@ -21,6 +21,7 @@ from hamcrest import (
 )
 from twisted.internet.defer import Deferred, gatherResults
 
+from dialer import placing
 from dialer.sandbox.efswitch import Rule, Rules
 from tests.service import shared
 from tests.service.shared import listening
@@ -468,6 +469,66 @@ async def test_notification_and_end_chat_carry_the_tenant_too(world: World) -> N
     assert_that([record.path for record in sent], contains_exactly("/end-chat", "/send-delivery-notification"))
     assert_that([record.headers.get("tenantid") for record in sent], is_(["tenant:1", "tenant:1"]))
     assert_that(len({record.headers["idempotency-key"] for record in sent}), is_(2))
+
+
+# a campaign purged meanwhile
+
+
+@pytest.mark.parametrize(("gateway", "agent_named", "freed"), [("gw-1", "", 0), ("gw-2", "1005", 1)])
+@sure
+async def test_a_reply_that_gives_back_a_contact_whose_campaign_was_purged_is_answered_removed(
+    world: World, gateway: str, agent_named: str, freed: int
+) -> None:
+    contact = await waiting(world, campaignId=f"purged-{gateway}", gatewayId=gateway)
+    assert_that((await world.post(f"/campaign/purged-{gateway}/purge")).body["contacts"], is_(0))
+    world.switch.set_gateway("gw-2", "DOWN")
+    answers(await send(world, contact, agent=agent_named), contact, "removed")
+    refuses(await send(world, contact, agent=agent_named), 404, "not_found", field="uuid")
+    assert_that(await what_was_sent(world, contact), equal_to((0, freed, 0)))
+
+
+# while EFSwitch is just being compared
+
+
+@sure
+async def test_a_reply_while_the_live_calls_are_being_compared_is_answered_503_and_acted_on_when_sent_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(placing, "READY_WITHIN", 0.1)
+    monkeypatch.setattr(placing, "LOOK_AGAIN", 0.05)
+    contact = await waiting(world)
+    world.switch.faults.delay = 0.6
+    world.switch.drop()
+    await until_comparing(world)
+    reply = await send(world, contact)
+    refuses(reply, 503, "not_ready")
+    assert_that(reply.headers.getRawHeaders("Retry-After"), has_length(1))
+    assert_that(await world.contact(contact), has_entries(status="agent_pending"))
+    world.switch.faults.delay = 0.0
+    await world.until_ready()
+    answers(await send(world, contact), contact, "dialed")
+    assert_that(await what_was_sent(world, contact), equal_to((1, 0, 0)))
+
+
+@sure
+async def test_a_reply_waits_for_a_comparison_that_is_over_soon(world: World) -> None:
+    contact = await waiting(world)
+    world.switch.faults.delay = 0.3
+    world.switch.drop()
+    await until_comparing(world)
+    world.switch.faults.delay = 0.0
+    answers(await send(world, contact), contact, "dialed")
+    assert_that(await what_was_sent(world, contact), equal_to((1, 0, 0)))
+
+
+async def until_comparing(world: World) -> None:
+    """Wait until EFSwitch is connected again and its live calls are being compared."""
+
+    async def comparing() -> bool:
+        (switch,) = (await world.get("/status")).body["switches"]
+        return "compared" in (switch["reason"] or "")
+
+    await world.until(comparing, "comparing")
 
 
 # while an END_CHAT is undelivered
