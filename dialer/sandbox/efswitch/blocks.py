@@ -183,7 +183,7 @@ transfer_source: {transfer}
 
 EXECUTED = r"""
 pre_transfer_caller_id_name: {cid_name}
-pre_transfer_caller_id_number: {cid_number}
+pre_transfer_caller_id_number: {from_number}
 channel_cid_flipped: yes
 call_uuid: {uuid}
 """

@@ -151,8 +151,8 @@ class Connection(Protocol):
             self._resume()
 
     def _command(self, block: bytes) -> None:
-        """One command; only its first line counts, up to a stray CR, and verbs are told by how they begin."""
-        line = block.split(b"\n", 1)[0].split(b"\r", 1)[0].decode("utf-8", "surrogateescape")
+        """One command; only its first line counts, up to a stray CR or NUL, and verbs are told by how they begin."""
+        line = re.split(rb"[\n\r\0]", block, maxsplit=1)[0].decode("utf-8", "surrogateescape")
         verb = line.lower()
         if verb.startswith("exit"):
             self.close(wire.command_reply("+OK bye"), wire.disconnect_notice())

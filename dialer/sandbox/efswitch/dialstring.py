@@ -51,6 +51,11 @@ class DialOrder:
     variables: dict[str, str] = field(factory=dict)
 
     @property
+    def shown_number(self) -> str:
+        """The caller's number as others see it: without a host."""
+        return self.caller_number.partition("@")[0]
+
+    @property
     def is_routable(self) -> bool:
         """Whether there is a dialplan for it; the simulated switch has just the one in XML."""
         return self.extension.startswith("&") or self.dialplan.upper() == "XML"

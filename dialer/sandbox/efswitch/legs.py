@@ -31,6 +31,7 @@ def _leg_facts(exchange: Exchange, gateway: Gateway, session: int) -> dict[str, 
 def new_customer(exchange: Exchange, order: DialOrder, gateway: Gateway, uuid: str) -> Channel:
     """The leg that an `originate` asks for."""
     name, number = order.caller_name, order.caller_number
+    display = name.rpartition('"')[2]
     early = "false" if order.ignores_early_media else "true"
     return Channel(
         uuid=uuid,
@@ -44,12 +45,12 @@ def new_customer(exchange: Exchange, order: DialOrder, gateway: Gateway, uuid: s
             "cid_name": name,
             "cid_number": number,
             "caller_name": name,
-            "caller_number": number,
+            "caller_number": order.shown_number,
             "callee_number": order.number or "unknown",
             "destination": order.number,
-            "from_name": name,
-            "from_number": number,
-            "from_display": f'"{name}" ' if name else "",
+            "from_name": display,
+            "from_number": order.shown_number,
+            "from_display": f'"{display}" ' if display else "",
             "shown_call_uuid": uuid,
         },
         facts={
@@ -94,7 +95,7 @@ def new_agent(exchange: Exchange, customer: Channel, order: DialOrder, gateway: 
             "other_dialplan": order.dialplan,
             "other_caller_number": order.number,
             "other_callee_name": order.caller_name,
-            "other_callee_number": order.caller_number,
+            "other_callee_number": order.shown_number,
             "other_destination": order.extension,
             "other_context": order.context,
             "other_rdnis": order.number,

@@ -64,14 +64,11 @@ class Signals:
                 "caller_name": "Outbound Call",
                 "caller_number": order.number,
                 "callee_name": order.caller_name,
-                "callee_number": order.caller_number,
+                "callee_number": order.shown_number,
             }
         )
-        if order.extension.startswith("&"):
-            leg.push("executed")
-        else:
-            leg.slots["hit_dialplan"] = "true"
-            leg.push("routed")
+        leg.slots["hit_dialplan"] = "true"
+        leg.push("executed" if order.extension.startswith("&") else "routed")
         self.run(leg, *application)
         leg.state("CS_EXECUTE", 4)
 

@@ -70,7 +70,8 @@ def masked_further(frame: Frame) -> Frame:
     body = re.sub(r'("(b_)?created(_epoch)?"|"call_created_epoch"):"[^"]+"', r"\1:a time", body)
     if body.startswith('{"Event-Name":"CHANNEL_DATA"'):
         mask = Mask()
-        body = json.dumps([(name, mask.header(name, value)) for name, value in json.loads(body).items()])
+        shown = {name: mask.header(name, value) for name, value in json.loads(body).items()}
+        body = json.dumps([each for each in shown.items() if each[0] != "variable_sip_contact_params"])
     kind = dict(outer)["Content-Type"]
     if kind == "api/response":
         outer = [each for each in outer if each[0] != "Content-Length"]

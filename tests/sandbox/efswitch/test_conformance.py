@@ -10,6 +10,8 @@ differs:
 - CHANNEL_STATE, CHANNEL_CALLSTATE, CHANNEL_EXECUTE*, CODEC, CALL_UPDATE, PLAYBACK_*, MODULE_UNLOAD are not sent.
 - The usage text of `sofia` and the table of `sofia status profile` are short.
 - Idle CPU and the digits of uptimes.
+- A gateway's next ping, how long the last one took, and since when it is up.
+- Events of different calls may change places: a real switch has a thread for each.
 - `fsctl shutdown` takes 0.1 s instead of 1.7 s.
 """
 
@@ -250,7 +252,25 @@ def test_dial_strings_of_all_kinds_are_answered_as_recorded() -> None:
     name = "syntax_values"
     client = client_bytes(name)
     waits = {n: 0.54 for n, command in enumerate(commands(client)) if command.startswith(b"bgapi")}
-    compare(said(name), masked(replay(client, waits=waits, settle=0.1)))
+    answering = Rule(gateway=gateway_name("8"), ring=0.5, talk=100)
+    heard, recorded = replay(client, answering, waits=waits, settle=0.1), server_bytes(name)
+    for wanted, given in zip(_by_whom(recorded), _by_whom(heard), strict=True):
+        compare(wanted, given)
+
+
+def _by_whom(data: bytes) -> list[list[Frame]]:
+    """The replies in order, and the events of each channel and each job in order.
+
+    Left out: the end of the last call, which the recorded client did not stay to hear.
+    """
+    parts: dict[str, list[Frame]] = {}
+    for frame in frames(data):
+        headers = dict(frame[1])
+        whose = headers.get("Unique-ID") or headers.get("Job-Command-Arg", "")
+        parts.setdefault(whose, []).append(Mask().frame(frame))
+    *_, last = (part for whose, part in parts.items() if len(whose) == 36)
+    del last[2:]
+    return list(parts.values())
 
 
 @pytest.mark.parametrize("seed", range(5))
