@@ -337,11 +337,12 @@ async def test_a_new_start_under_the_same_name_is_another_instance(names: Names,
     assert_that(after["started_time"], greater_than(before[0]["started_time"]))
 
 
-async def sessions(database: Database, name: str) -> int:
-    (row,) = await database.run(
-        "SELECT count(*) AS n FROM pg_stat_activity WHERE application_name = %(name)s", {"name": name}
+async def sessions(database: Database, name: str) -> list[int]:
+    """The server's numbers of them."""
+    rows = await database.run(
+        "SELECT pid FROM pg_stat_activity WHERE application_name = %(name)s ORDER BY pid", {"name": name}
     )
-    return int(row["n"])
+    return [row["pid"] for row in rows]
 
 
 @sure
@@ -351,6 +352,7 @@ async def test_a_namesake_that_hangs_loses_its_session_when_its_lease_has_run_ou
     hanging, another, heir = await names.lease("a"), await names.lease("b"), await names.lease("a")
     await hanging.claim()
     await another.claim()
+    (others,) = await sessions(database, "b")
     hanging._loop.stop()  # as after a SIGSTOP: its session stays open, and says nothing any more
     await database.run("UPDATE dialers SET lease_until = now() - interval '1 second'")
     began = reactor.seconds()  # type: ignore[attr-defined]
@@ -358,7 +360,9 @@ async def test_a_namesake_that_hangs_loses_its_session_when_its_lease_has_run_ou
     assert_that(reactor.seconds() - began, less_than(5))  # type: ignore[attr-defined]
     (row,) = await database.run("SELECT instance::text FROM dialers WHERE id = 'a'")
     assert_that((heir.held, row["instance"]), equal_to((True, heir.instance)))
-    assert_that(await sessions(database, "b"), is_(1))  # of another name, though its lease has run out as well
+    assert_that(
+        await sessions(database, "b"), equal_to([others])
+    )  # of another name, though its lease has run out as well
     assert_that(await hanging._ask(), is_(False))  # should it wake up: over a new connection, and without the name
     await hanging._renew_once()
     assert_that((hanging.held, heir.held, await heir._ask()), equal_to((False, True, True)))
@@ -368,14 +372,17 @@ async def test_a_namesake_that_hangs_loses_its_session_when_its_lease_has_run_ou
 async def test_a_namesake_with_a_live_lease_keeps_its_session(names: Names, database: Database) -> None:
     first, twin = await names.lease("a"), await names.lease("a")
     await first.claim()
+    before = await sessions(database, "a")
     await twin._break()
-    assert_that((await sessions(database, "a"), await twin._ask(), await first._ask()), equal_to((2, False, True)))
+    assert_that(await sessions(database, "a"), equal_to(before))
+    assert_that((await twin._ask(), await first._ask()), equal_to((False, True)))
 
 
 @sure
 async def test_a_break_ends_only_who_holds_the_name_not_who_asks_for_it(names: Names, database: Database) -> None:
     only = await names.lease("a")
     await only.claim()
+    before = await sessions(database, "a")
     await database.run("UPDATE dialers SET lease_until = now() - interval '1 second'")
     await only._break()
-    assert_that(await only._ask(), is_(True))
+    assert_that((await sessions(database, "a"), await only._ask()), equal_to((before, True)))
