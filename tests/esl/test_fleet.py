@@ -8,10 +8,12 @@ import pytest
 from hamcrest import assert_that, equal_to, is_, none
 from twisted.internet.defer import Deferred
 
+from dialer.esl.errors import SwitchDown
 from dialer.esl.fleet import Fleet, Route, RouteKind
-from dialer.esl.switch import Switch
+from dialer.esl.switch import RECONCILE_AGAIN, Switch
 from tests.esl.rig import Link, Rig
 from tests.esl.support import answer, reply, result_of
+from tests.hygiene import LoggedFailures
 
 UP, DOWN, INVALID = answer("Status  \tUP\n"), answer("Status  \tDOWN\n"), answer("Invalid Gateway!\n")
 REFUSED = reply("-ERR permission denied")
@@ -173,3 +175,70 @@ def test_the_first_attempts_have_ended_when_the_last_of_them_has() -> None:
     rigs[1].log_in()
 
     assert_that(all_ended.called, is_(True))
+
+
+# -- why there is none -------------------------------------------------------------------------------------------------
+
+
+def test_before_the_first_attempt_to_connect_has_ended_no_switch_is_ready_yet() -> None:
+    rig = Rig(host="a").start()
+    assert_that(route_of(rig), is_(RouteKind.NOT_READY))
+    rig.refuse()
+    assert_that(route_of(rig), is_(RouteKind.NO_SWITCH))
+    rig.next_attempt()  # a further attempt is an outage that goes on
+    assert_that(route_of(rig), is_(RouteKind.NO_SWITCH))
+
+
+@pytest.mark.parametrize("before", ["at the start", "after an outage"])
+def test_a_switch_whose_live_calls_are_being_compared_is_not_ready_yet(before: str) -> None:
+    rig = Rig(host="a").start()
+    if before == "after an outage":
+        rig.log_in().lose()
+        rig.next_attempt()
+    rig.compare_at_once = False
+    link = rig.log_in()
+    assert_that((route_of(rig), rig.switch.connected), is_((RouteKind.NOT_READY, True)))
+    link.lose()
+    rig.comparing[-1].errback(SwitchDown("gone"))
+    assert_that(route_of(rig), is_(RouteKind.NO_SWITCH))
+
+
+def test_a_switch_whose_comparison_failed_is_not_ready_until_it_was_compared(
+    logged_failures: LoggedFailures,
+) -> None:
+    rig = Rig(host="a").start()
+    rig.compare_at_once = False
+    rig.log_in()
+    rig.comparing[0].errback(ValueError("a fault"))
+    assert_that(route_of(rig), is_(RouteKind.NOT_READY))
+    rig.clock.advance(RECONCILE_AGAIN)
+    assert_that(route_of(rig), is_(RouteKind.NOT_READY))
+    rig.comparing[1].callback(None)
+    assert_that(rig.switch.ready, is_(True))
+    logged_failures.flush(ValueError)
+
+
+def test_a_switch_that_does_not_know_the_command_is_not_used_as_long_as_it_is_connected() -> None:
+    rig = Rig(host="a").start()
+    link = rig.log_in()
+    rig.switch.disable("JSoriginate is unknown to it")
+    assert_that(route_of(rig), is_(RouteKind.NOT_USED))
+    link.lose()
+    assert_that(route_of(rig), is_(RouteKind.NO_SWITCH))
+
+
+def test_one_switch_that_may_be_ready_soon_is_waited_for_whatever_the_others_are() -> None:
+    unknowing, gone, soon = (Rig(host=name).start() for name in ("a", "b", "c"))
+    unknowing.log_in()
+    unknowing.switch.disable("JSoriginate is unknown to it")
+    gone.refuse()
+    assert_that(route_of(unknowing, gone, soon), is_(RouteKind.NOT_READY))
+    soon.refuse()
+    assert_that(route_of(unknowing, gone, soon), is_(RouteKind.NOT_USED))
+
+
+def route_of(*rigs: Rig) -> RouteKind:
+    """What comes of looking for a gateway where no switch is to be asked."""
+    route = Fleet([rig.switch for rig in rigs]).route("gw", lambda _: (False, 0))
+    kind: RouteKind = result_of(Deferred.fromCoroutine(route)).kind
+    return kind
