@@ -106,8 +106,12 @@ async def test_a_restarted_switch_listens_on_the_same_port_after_its_downtime(re
     except Refused:
         refused = True
     assert_that(refused)
-    await deferLater(reactor, 0.3)
-    again = await connected(reactor, port)
+    again = None
+    while again is None:  # nothing tells when a port listens but that it takes a connection
+        try:
+            again = await connected(reactor, port)
+        except Refused:
+            await deferLater(reactor, 0.01)
     await again.until(b"auth/request")
     await switch.stop()
     await again.lost
