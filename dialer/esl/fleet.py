@@ -59,10 +59,6 @@ class Fleet:
         """Whether every switch can be asked about its calls."""
         return all(switch.connected for switch in self.switches)
 
-    def by_name(self, name: str) -> Switch | None:
-        """The switch of that `host:port`, if it is configured."""
-        return next((switch for switch in self.switches if switch.name == name), None)
-
     def first_attempts(self) -> Deferred[None]:
         """Fires when the first attempt to connect to each switch has ended, well or badly."""
         return gatherResults([switch.first_attempt() for switch in self.switches]).addCallback(lambda _: None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hamcrest import assert_that, equal_to, is_, none
+from hamcrest import assert_that, equal_to, is_
 from twisted.internet.defer import Deferred
 
 from dialer.esl.errors import SwitchDown
@@ -36,9 +36,7 @@ class Site:
         self.loads: dict[str, int] = {}
 
     def switch(self, name: str) -> Switch:
-        found = self.fleet.by_name(f"{name}:8021")
-        assert found is not None
-        return found
+        return next(switch for switch in self.fleet.switches if switch.name == f"{name}:8021")
 
     def route(self, **answers: bytes) -> Any:
         """The route to the gateway `gw` when the switches answer so, in this order."""
@@ -157,13 +155,6 @@ def test_a_fleet_is_all_connected_when_every_switch_is() -> None:
     site.switch("a").disable("still connected")
     assert_that(site.fleet.connected_all, is_(True))
     assert_that(Site("a", "b", off="b").fleet.connected_all, is_(False))
-
-
-def test_a_switch_is_found_by_its_name() -> None:
-    site = Site("a", "b")
-
-    assert_that(site.fleet.by_name("b:8021"), is_(site.rigs[1].switch))
-    assert_that(site.fleet.by_name("c:8021"), none())
 
 
 def test_the_first_attempts_have_ended_when_the_last_of_them_has() -> None:
