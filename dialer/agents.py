@@ -15,6 +15,8 @@ from dialer.connector import AgentRequest, AgentRequestKind, Connector
 from dialer.contact import AgentReply, Contact, Status
 from dialer.errors import DialerError
 from dialer.esl.errors import ReplyLost
+from dialer.happenings import Seen
+from dialer.journal import Journal
 from dialer.placing import Placing
 from dialer.settlement import Settlement
 from dialer.store.contacts import Change, ContactStore
@@ -53,6 +55,7 @@ class Agents:
         connector: Connector,
         placing: Placing,
         throttle: Throttle,
+        journal: Journal,
         *,
         efswitch_ip: str,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
@@ -62,6 +65,7 @@ class Agents:
         self._connector = connector
         self._placing = placing
         self._throttle = throttle
+        self._journal = journal
         self._efswitch_ip = efswitch_ip
         self._now = now
         self._requests = Background()
@@ -88,28 +92,30 @@ class Agents:
         answer: AgentRequest = await self._connector.request_agent(contact, esl_host_default=self._efswitch_ip)
         if answer.kind is AgentRequestKind.ACCEPTED:
             self.log.info("AGENT REQUESTED FOR CALL ID {id}", id=contact.id)
+            self._journal.note(contact, Seen.AGENT_REQUESTED)
         elif answer.kind is AgentRequestKind.UNANSWERED:
             # The VC may have it: the reply, or AGENT_REPLY_TIMEOUT, decides.
             reason = answer.reason
             self.log.warn("No answer to the agent request for contact {id}: {reason}", id=contact.id, reason=reason)
+            self._journal.note(contact, Seen.AGENT_REQUESTED, f"no answer: {reason}")
         else:
             self.log.error(
                 "UNABLE TO REQUEST AGENT FROM VOICE CONNECTOR FOR CALL ID {id}: {reason}",
                 id=contact.id,
                 reason=answer.reason,
             )
-            await self._back_to_queue(contact)
+            await self._back_to_queue(contact, f"agent request not accepted: {answer.reason}")
 
     async def give_up(self, timeout: float) -> int:
         """Return the contacts that have waited for a reply for more than `timeout` seconds; how many."""
         overdue = await self._store.overdue_replies(timeout)
         for contact in overdue:
             self.log.warn("No agent reply for contact {id} in {timeout} s", id=contact.id, timeout=timeout)
-            await self._back_to_queue(contact)
+            await self._back_to_queue(contact, f"no agent reply in {timeout:g} s")
         return len(overdue)
 
-    async def _back_to_queue(self, contact: Contact, agent: str | None = None) -> str | None:
-        change = Change(contact.id, contact.taking, Status.AGENT_PENDING, Status.PENDING, agent=agent)
+    async def _back_to_queue(self, contact: Contact, reason: str, agent: str | None = None) -> str | None:
+        change = Change(contact.id, contact.taking, Status.AGENT_PENDING, Status.PENDING, agent=agent, reason=reason)
         return await self._settlement.settle_soon(change)
 
     # -- the reply -------------------------------------------------------------------------------------------------
@@ -137,7 +143,7 @@ class Agents:
             return await self._too_late(contact, reply)
         if not reply.agent:
             self.log.info("No agent available for contact {id}", id=contact.id)
-            await self._back_to_queue(contact, agent="")
+            await self._back_to_queue(contact, "no agent available", agent="")
             return await self._after(contact)
         self.log.info("RECEIVED RESERVED AGENT INFO FOR CALL ID {id}: agent {agent}", id=contact.id, agent=reply.agent)
         if contact.end_time is not None and contact.end_time < self._now():

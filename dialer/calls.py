@@ -19,6 +19,8 @@ from dialer.ends import SeenEnds
 from dialer.esl.errors import BadCommand, CommandRefused, ReplyLost, SwitchDown
 from dialer.esl.switch import Switch
 from dialer.esl.wire import Event
+from dialer.happenings import Seen
+from dialer.journal import Journal
 from dialer.limits import SwitchLimits
 from dialer.outcome import CallEnd, Refusal, RefusalKind, end_of_call, needs_end_chat, refusal
 from dialer.settlement import Dropped, Settlement
@@ -41,11 +43,13 @@ class Calls:
         store: ContactStore,
         settlement: Settlement,
         limits: SwitchLimits,
+        journal: Journal,
     ) -> None:
         self._clock = clock
         self._store = store
         self._settlement = settlement
         self._limits = limits
+        self._journal = journal
         self._calls: dict[str, Call] = {}
         self._foreign_jobs: dict[str, str] = {}
         self._ends = SeenEnds(clock)
@@ -79,6 +83,7 @@ class Calls:
             raise
         except ReplyLost:
             self.log.warn("Connection to {switch} lost before it answered for {id}", switch=switch.name, id=contact.id)
+            self._journal.note(contact, Seen.REPLY_LOST, switch.name)
             raise
         except CommandRefused as error:
             self._refused(switch, call, refusal(f"-ERR {error.reply}") or Refusal(RefusalKind.OTHER, "REFUSED"))
@@ -87,6 +92,7 @@ class Calls:
             call.foreign_job = job
             self._foreign_jobs[job] = call.job_id
         self.log.info("CALLED THE CUSTOMER of contact {id} through {switch}", id=contact.id, switch=switch.name)
+        self._journal.note(contact, Seen.SENT, switch.name)
 
     def undone(self, contact: Contact) -> None:
         """The taking of a contact whose command was never sent has been undone."""
@@ -104,14 +110,20 @@ class Calls:
             self._job_done(switch, event)
         elif name == "CHANNEL_ANSWER":
             if call := self._calls.get(event.get("Unique-ID") or ""):
-                call.answered = True
+                self._answered(call)
         elif name == "CHANNEL_BRIDGE" and (call := self._calls.get(event.get("Unique-ID") or "")):
             self._bridged(call)
+
+    def _answered(self, call: Call) -> None:
+        if not (call.answered or call.over):
+            self._journal.note(call.contact, Seen.ANSWERED)
+        call.answered = True
 
     def _bridged(self, call: Call) -> None:
         if call.bridged or call.over:
             return
         call.bridged = True
+        self._journal.note(call.contact, Seen.BRIDGED)
         if call.contact.is_agent:
             self.background.detach(self._store_bridge(call))
 
@@ -161,6 +173,7 @@ class Calls:
 
     def _refused(self, switch: Switch, call: Call, refused: Refusal) -> None:
         call.refused = refused
+        self._journal.note(call.contact, Seen.REFUSED, refused.result)
         if refused.kind is RefusalKind.UNKNOWN_COMMAND:
             switch.disable(f"it does not know the originate command: {refused.result}")
             self._settle_refusal(call, refused)
@@ -189,18 +202,20 @@ class Calls:
             self._close(call, Status.FAILED, "Invalid Gateway", end_chat=contact.is_agent)
         elif refused.kind is RefusalKind.GATEWAY_DOWN:
             self.log.warn("GATEWAY DOWN {gateway} of contact {id}", gateway=contact.gateway_id, id=contact.id)
-            self._close(call, Status.PENDING, end_chat=contact.is_agent)
+            self._close(call, Status.PENDING, reason=refused.result, end_chat=contact.is_agent)
         elif refused.kind in (RefusalKind.OVER_LIMITS, RefusalKind.UNKNOWN_COMMAND):
-            self._close(call, Status.PENDING, end_chat=contact.is_agent)
+            self._close(call, Status.PENDING, reason=refused.result, end_chat=contact.is_agent)
         else:
             self._close(call, Status.ENDED, refused.result, end_chat=contact.is_agent)
 
-    def _close(self, call: Call, to: Status, result: str | None = None, *, end_chat: bool) -> None:
+    def _close(
+        self, call: Call, to: Status, result: str | None = None, *, end_chat: bool, reason: str | None = None
+    ) -> None:
         call.over = True
         contact = call.contact
         self.log.info("Contact {id} {to} {result}", id=contact.id, to=to, result=result or "")
         settled = self._settlement.settle(
-            Change(contact.id, contact.taking, Status.DIALED, to, result, end_chat=end_chat)
+            Change(contact.id, contact.taking, Status.DIALED, to, result, end_chat=end_chat, reason=reason)
         )
         settled.addErrback(lambda failure: failure.trap(Dropped))
         settled.addBoth(lambda _: self._forget(call))
@@ -221,7 +236,7 @@ class Calls:
         sent_at = self._clock.seconds() - max(0.0, held.dialed_ago or 0.0)
         call = self._calls[contact.id] = Call(contact, sent_at, bridged=contact.bridged)
         if self._store.never_sent(contact):
-            self._close(call, Status.PENDING, end_chat=contact.is_agent)
+            self._close(call, Status.PENDING, reason="never sent", end_chat=contact.is_agent)
         elif end := self._ends.pop(contact.id, since=sent_at):
             self._end(call, end)
 

@@ -164,14 +164,14 @@ class Placing:
             return Placed.FAILED
         if route.kind is RouteKind.GATEWAY_DOWN:
             self.log.warn("GATEWAY DOWN {gateway} of contact {id}", gateway=contact.gateway_id, id=contact.id)
-            await self._settle(contact, Status.PENDING, agent=agent)
+            await self._settle(contact, Status.PENDING, reason=f"gateway {contact.gateway_id} down", agent=agent)
             return Placed.HELD
         if route.kind is RouteKind.NOT_READY:
             if agent is not None:
                 raise NotReady
             return Placed.NOT_NOW
         if route.kind is RouteKind.NOT_USED:
-            await self._settle(contact, Status.PENDING, agent=agent)
+            await self._settle(contact, Status.PENDING, reason="no EFSwitch that is used", agent=agent)
             return Placed.HELD
         self.log.error("NO EFSWITCH CONNECTION for contact {id}", id=contact.id)
         await self._efswitch_down(contact, agent=agent)
@@ -181,7 +181,7 @@ class Placing:
         if self._policy is DownPolicy.FAIL and not self._stopping:
             await self._settle(contact, Status.FAILED, "EFSwitch Down", agent=agent)
         else:
-            await self._settle(contact, Status.PENDING, agent=agent)
+            await self._settle(contact, Status.PENDING, reason="no EFSwitch reached", agent=agent)
 
     async def _unspeakable(self, contact: Contact, error: DialerError, agent: str | None = None) -> Placed:
         """Only a row that came from another product's table gets here: what is posted was checked."""
@@ -189,9 +189,24 @@ class Placing:
         await self._settle(contact, Status.FAILED, "Invalid Contact", agent=agent)
         return Placed.FAILED
 
-    async def _settle(self, contact: Contact, to: Status, result: str | None = None, agent: str | None = None) -> None:
+    async def _settle(
+        self,
+        contact: Contact,
+        to: Status,
+        result: str | None = None,
+        *,
+        agent: str | None = None,
+        reason: str | None = None,
+    ) -> None:
         change = Change(
-            contact.id, contact.taking, contact.status, to, result, end_chat=bool(agent), agent=agent or None
+            contact.id,
+            contact.taking,
+            contact.status,
+            to,
+            result,
+            end_chat=bool(agent),
+            agent=agent or None,
+            reason=reason,
         )
         await self._settlement.settle_soon(change)
 
@@ -199,7 +214,7 @@ class Placing:
         """Send the command of a contact that was taken; undo the taking when it was certainly never sent."""
         if not self._may_send():
             self.log.error("Contact {id} was not sent: this dialer lost its lease meanwhile", id=dialed.id)
-            await self._settle(dialed, Status.PENDING, agent=dialed.agent)
+            await self._settle(dialed, Status.PENDING, reason="the dialer lost its lease", agent=dialed.agent)
             return Placed.HELD
         try:
             await self._calls.send(dialed, switch, arguments)

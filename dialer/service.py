@@ -23,6 +23,7 @@ from dialer.errors import DialerError
 from dialer.esl.fleet import Fleet
 from dialer.esl.switch import Switch
 from dialer.esl.wire import Event
+from dialer.journal import Journal
 from dialer.lease import Lease
 from dialer.limits import SwitchLimits
 from dialer.outbox import Outbox
@@ -35,6 +36,7 @@ from dialer.status import StatusReport
 from dialer.store.campaigns import CampaignStore
 from dialer.store.contacts import Change, ContactStore
 from dialer.store.database import Database, DatabaseError
+from dialer.store.history import HistoryStore
 from dialer.store.migrate import migrate
 from dialer.store.outbox import OutboxStore
 from dialer.surroundings import Surroundings
@@ -195,7 +197,9 @@ class Parts:
         self.throttle = Throttle(clock, settings.calls_per_second)
         self.agent_throttle = Throttle(clock, settings.calls_per_second)
         self.limits = SwitchLimits(clock, settings.calls_per_second)
-        self.calls = Calls(clock, self.contacts, self.settlement, self.limits)
+        self.history = HistoryStore(self.database, owner=owner)
+        self.journal = Journal(clock, self.history)
+        self.calls = Calls(clock, self.contacts, self.settlement, self.limits, self.journal)
         self.placing = Placing(
             clock,
             self.contacts,
@@ -214,6 +218,7 @@ class Parts:
             self.connector,
             self.placing,
             self.agent_throttle,
+            self.journal,
             efswitch_ip=settings.efswitch_ip_for(surroundings.switches[0].host),
         )
         self.reconcile = Reconcile(
@@ -249,13 +254,19 @@ class Parts:
             starting=waits_for,
         )
         self.api = Api(
-            reactor, self.contacts, CampaignStore(self.database), self.agents, status, on_contacts=self._wake
+            reactor,
+            self.contacts,
+            CampaignStore(self.database, self.history),
+            self.history,
+            self.agents,
+            status,
+            on_contacts=self._wake,
         )
 
     def begin(self) -> None:
         """Start what dials, once the database is there and what this dialer held is known."""
         self.connector.start()
-        for service in (self.settlement, self.outbox, *self.fleet.switches, self.reconcile, self.cycle):
+        for service in (self.settlement, self.journal, self.outbox, *self.fleet.switches, self.reconcile, self.cycle):
             service.startService()
 
     async def end(self, stop: Shutdown) -> None:
@@ -269,6 +280,7 @@ class Parts:
         await stop.step("reconciling", self.reconcile.stopService)
         await stop.step("EFSwitch connections", self._leave_switches)
         await stop.step("results", self.settlement.stopService)
+        await stop.step("histories", self.journal.stopService, at_most=0.5)
         await stop.step("notifications", self.outbox.stopService)
         await stop.step("voice connector", self.connector.close)
         await stop.step("lease", self.lease.release)

@@ -16,6 +16,8 @@ from dialer.esl.fleet import Fleet, Route, RouteKind
 from dialer.esl.gateways import GatewayStatus
 from dialer.esl.switch import Switch
 from dialer.esl.wire import Event
+from dialer.happenings import Seen
+from dialer.journal import Journal
 from dialer.limits import SwitchLimits
 from dialer.originate import CannotBeCarried
 from dialer.placing import Placing
@@ -90,6 +92,17 @@ class Results:
         return str(change.to)
 
 
+@stands_in_for(Journal)
+class Lines:
+    """What was noted, as (contact id, event, detail)."""
+
+    def __init__(self) -> None:
+        self.noted: list[tuple[str, Seen, str | None]] = []
+
+    def note(self, contact: Contact, event: Seen, detail: str | None = None) -> None:
+        self.noted.append((contact.id, event, detail))
+
+
 @stands_in_for(Switch)
 class Pbx:
     """A switch that takes every command unless told otherwise."""
@@ -146,6 +159,7 @@ class Bench:
         self.clock.advance(1000)
         self.store = Store()
         self.results = Results()
+        self.lines = Lines()
         self.pbx: Any = Pbx()
         self.fleet: Any = fleet or Routes(Route(RouteKind.FOUND, self.pbx))
         self.throttle = Throttle(self.clock, RATE)
@@ -156,6 +170,7 @@ class Bench:
             self.store,  # type: ignore[arg-type]
             self.results,  # type: ignore[arg-type]
             self.limits,
+            self.lines,  # type: ignore[arg-type]
         )
         self.may_send = True
         self.placing = Placing(

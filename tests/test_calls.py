@@ -12,8 +12,9 @@ from twisted.internet.defer import Deferred
 from dialer import ends
 from dialer.calls import REFUSAL_GRACE
 from dialer.contact import CampaignType, Status
-from dialer.esl.errors import CommandRefused, SwitchDown
+from dialer.esl.errors import CommandRefused, ReplyLost, SwitchDown
 from dialer.esl.wire import Event
+from dialer.happenings import Seen
 from dialer.settlement import Dropped
 from dialer.store.contacts import Change, HeldContact
 from dialer.store.database import DatabaseDown
@@ -500,3 +501,24 @@ def test_a_drain_waits_for_a_switch_that_is_just_being_asked(bench: Bench) -> No
     assert_that(draining.called, is_(False))
     bench.pbx.has.callback(False)
     assert_that((draining.called, bench.settled), equal_to((True, [(Status.ENDED, "USER_BUSY", False)])))
+
+
+def test_what_is_seen_of_a_call_is_noted_once(bench: Bench) -> None:
+    bench.dialed()
+    bench.tell(answer(), answer(), bridge(), bridge(), hangup("NORMAL_CLEARING", answered=True, bridged=True), answer())
+    assert_that(
+        bench.lines.noted,
+        equal_to([("c1", Seen.SENT, "pbx:8021"), ("c1", Seen.ANSWERED, None), ("c1", Seen.BRIDGED, None)]),
+    )
+
+
+def test_a_lost_reply_and_a_refusal_are_noted(bench: Bench) -> None:
+    bench.pbx.reply = ReplyLost("connection lost")
+    bench.place(contact())
+    bench.tell(job("-ERR DESTINATION_OUT_OF_ORDER"))
+    assert_that(
+        bench.lines.noted,
+        equal_to([("c1", Seen.REPLY_LOST, "pbx:8021"), ("c1", Seen.REFUSED, "DESTINATION_OUT_OF_ORDER")]),
+    )
+    bench.wait()
+    assert_that([change.reason for change in bench.results.changes], equal_to(["DESTINATION_OUT_OF_ORDER"]))

@@ -323,3 +323,24 @@ def test_what_was_taken_but_never_sent_when_the_dialer_stops_goes_back_and_its_a
     agent = "1005" if kind is AGENT else None
     expected = Change("c1", 1, Status.DIALED, Status.PENDING, end_chat=kind is AGENT, agent=agent)
     assert_that(bench.results.changes, contains_exactly(expected))
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [
+        (RouteKind.GATEWAY_DOWN, "gateway gw down"),
+        (RouteKind.NO_SWITCH, "no EFSwitch reached"),
+        (RouteKind.NOT_USED, "no EFSwitch that is used"),
+    ],
+)
+def test_a_return_to_the_queue_says_why(kind: RouteKind, reason: str) -> None:
+    bench = Bench(DownPolicy.HOLD)
+    bench.fleet.routes = [Route(kind)]
+    bench.place(contact())
+    assert_that([change.reason for change in bench.results.changes], equal_to([reason]))
+
+
+def test_a_lost_lease_is_told_as_the_reason(bench: Bench) -> None:
+    bench.may_send = False
+    bench.place(contact())
+    assert_that([change.reason for change in bench.results.changes], equal_to(["the dialer lost its lease"]))

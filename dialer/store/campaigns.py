@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from itertools import pairwise
 from typing import Any
 
 from attrs import Factory, define
 
-from dialer.store.database import Database, Run
+from dialer.store.database import Database, DatabaseError, Run
+from dialer.store.history import HistoryStore
 from dialer.store.queries import sql
 
 AT_ONCE = 10_000
@@ -32,8 +34,9 @@ class CampaignCount:
 class CampaignStore:
     """Counting, starting, stopping and purging; fails with DatabaseDown or CommitUnknown."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, history: HistoryStore) -> None:
         self._database = database
+        self._history = history
 
     async def count(self, campaign_id: str | None = None) -> list[CampaignCount]:
         """One campaign (empty when it has no contact), or all of them by id."""
@@ -53,11 +56,11 @@ class CampaignStore:
         It is done in parts, each a transaction of its own, and what fails half-way is finished by asking again. A
         contact that is received after it began is left alone.
         """
-        return await self._in_parts(campaign_id, lambda part: self._database.run(sql("campaign_start"), part))
+        return await self._in_parts(campaign_id, "start", lambda part: self._database.run(sql("campaign_start"), part))
 
     async def stop(self, campaign_id: str) -> int | None:
         """pending → stopped; what is under way stops when it comes back. As `start` otherwise."""
-        return await self._in_parts(campaign_id, lambda part: self._database.run(sql("campaign_stop"), part))
+        return await self._in_parts(campaign_id, "stop", lambda part: self._database.run(sql("campaign_stop"), part))
 
     async def purge(self, campaign_id: str) -> int | None:
         """Remove the pending contacts; what is under way is removed if it comes back. As `start` otherwise."""
@@ -72,10 +75,10 @@ class CampaignStore:
 
             return await self._database.transaction(remove)
 
-        return await self._in_parts(campaign_id, purge_part)
+        return await self._in_parts(campaign_id, "purge", purge_part)
 
     async def _in_parts(
-        self, campaign_id: str, control: Callable[[Part], Awaitable[list[dict[str, Any]]]]
+        self, campaign_id: str, name: str, control: Callable[[Part], Awaitable[list[dict[str, Any]]]]
     ) -> int | None:
         asked = {"campaign_id": campaign_id, "at_once": AT_ONCE}
         ends = [row["arrival"] for row in await self._database.run(sql("campaign_parts"), asked)]
@@ -85,4 +88,7 @@ class CampaignStore:
         for after, upto in pairwise([-1, *ends]):
             rows = await control({"campaign_id": campaign_id, "after": after, "upto": upto})
             changed += sum(row["changed"] for row in rows)
+        # It is done: that its history lacks a line is no reason to say that it failed.
+        with suppress(DatabaseError):
+            await self._history.controlled(campaign_id, name, changed)
         return changed

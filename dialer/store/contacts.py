@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from attrs import frozen
+from attrs import field, frozen
 
 from dialer.contact import CampaignType, Contact, NewContact, Status
 from dialer.errors import DialerError
@@ -50,7 +50,8 @@ class Change:
     """One change of a contact's state on its way into the database.
 
     `status` and `taking` are what it starts from. `to` is ENDED or FAILED, with the call result in `result`, or
-    PENDING for a contact that goes back to its queue. `agent` is the agent of the reply that is acted on, if any.
+    PENDING for a contact that goes back to its queue, with the reason for its history. `agent` is the agent of the
+    reply that is acted on, if any.
     """
 
     contact_id: str
@@ -60,6 +61,7 @@ class Change:
     result: str | None = None
     end_chat: bool = False
     agent: str | None = None
+    reason: str | None = field(default=None, eq=False)  # for people: it makes no other change of it
 
 
 @frozen
@@ -189,21 +191,23 @@ class ContactStore:
         returned = [change for change in changes if change.to is Status.PENDING]
         rows: list[dict[str, Any]] = []
         if finished:
-            asked = _columns(finished)
+            asked = self._me | _columns(finished)
             asked["to_statuses"] = [change.to for change in finished]
             asked["results"] = [change.result for change in finished]
             rows += await self._database.run(sql("finish"), asked)
         if returned:
-            rows += await self._database.run(sql("give_back"), _columns(returned) | {"hold": self._hold})
+            asked = self._me | _columns(returned) | {"hold": self._hold}
+            asked["reasons"] = [change.reason for change in returned]
+            rows += await self._database.run(sql("give_back"), asked)
         return {(row["id"], row["taking"]): row["status"] for row in rows}
 
     async def expire(self) -> int:
         """Fail the waiting contacts past their end_time; how many. At most EXPIRE_AT_ONCE at a time."""
-        return len(await self._database.run(sql("expire"), {"limit": EXPIRE_AT_ONCE}))
+        return len(await self._database.run(sql("expire"), self._me | {"limit": EXPIRE_AT_ONCE}))
 
     async def release_agent(self, contact_id: str, agent: str) -> bool:
         """Order an END_CHAT for an agent that came too late; False when that was done before, or one is under way."""
-        return bool(await self._database.run(sql("release_agent"), {"id": contact_id, "agent": agent}))
+        return bool(await self._database.run(sql("release_agent"), self._me | {"id": contact_id, "agent": agent}))
 
     async def mark_bridged(self, contact: Contact) -> None:
         """The customer has reached the agent."""

@@ -22,9 +22,18 @@ from dialer.status import StatusReport
 from dialer.store.campaigns import CampaignCount, CampaignStore
 from dialer.store.contacts import ContactClash, ContactStore
 from dialer.store.database import DatabaseError
+from dialer.store.history import HistoryStore
 from dialer.throttle import ThrottleClosed
 from dialer.web.answers import Answer, HttpError, write_error, write_json
-from dialer.web.schema import Invalid, parse_contact, parse_contacts_steps, parse_json, parse_reply, render_contact
+from dialer.web.schema import (
+    Invalid,
+    parse_contact,
+    parse_contacts_steps,
+    parse_json,
+    parse_reply,
+    render_contact,
+    render_happening,
+)
 
 Handler = Callable[..., Awaitable[object]]
 
@@ -40,6 +49,7 @@ class Api:
         clock: IReactorTime,
         contacts: ContactStore,
         campaigns: CampaignStore,
+        history: HistoryStore,
         agents: Agents,
         status: StatusReport,
         *,
@@ -48,6 +58,7 @@ class Api:
         self._clock = clock
         self._contacts = contacts
         self._campaigns = campaigns
+        self._history = history
         self._agents = agents
         self._status = status
         self._on_contacts = on_contacts
@@ -155,6 +166,15 @@ class Api:
         if contact is None:
             raise HttpError(404, "not_found", f"there is no contact {contact_id!r}", field="id")
         return render_contact(contact)
+
+    @app.route("/contact/<contact_id>/history", methods=["GET"])
+    @_handler
+    async def get_history(self, request: IRequest, contact_id: str) -> object:
+        """What happened to a contact, oldest first; also to one that was removed since."""
+        happened = [] if "\0" in contact_id else await self._history.of(contact_id)
+        if not happened:
+            raise HttpError(404, "not_found", f"nothing is known of a contact {contact_id!r}", field="id")
+        return {"id": contact_id, "history": [render_happening(each) for each in happened]}
 
     # -- the VC's reply --------------------------------------------------------------------------------------------
 

@@ -20,7 +20,7 @@ from functools import cache
 from typing import Annotated, Any, ClassVar, Self
 
 import orjson
-from attrs import fields_dict
+from attrs import asdict, fields_dict
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -38,6 +38,7 @@ from pydantic_core import PydanticCustomError
 from dialer import rules
 from dialer.contact import AgentReply, CampaignType, Contact, DialingMode, NewContact, RoutingMode
 from dialer.errors import DialerError
+from dialer.happenings import Happening
 from dialer.web import metadata
 
 MAX_CONTACTS = 10_000
@@ -298,6 +299,12 @@ def render_contact(contact: Contact) -> dict[str, object]:
     if contact.scheduling_metadata is not None:
         shown["schedulingMetadata"] = metadata.from_text(contact.scheduling_metadata)
     return shown
+
+
+def render_happening(happening: Happening) -> dict[str, object]:
+    """Return one line of a contact's history, times in UTC."""
+    names = {"at": "time"}
+    return {names.get(name, name): _rendered(value) for name, value in asdict(happening).items()}
 
 
 def _rendered(value: object) -> object:

@@ -1,11 +1,17 @@
 -- agent_pending -> dialed, by whichever dialer got the reply: it becomes the owner.
-UPDATE contacts SET
-    status = 'dialed',
-    owner = %(owner)s,
-    switch = %(switch)s,
-    agent = %(agent)s,
-    dial_time = now()
-WHERE id = %(id)s AND taking = %(taking)s AND status = 'agent_pending'
-  AND (end_time IS NULL OR end_time >= now())
-  AND EXISTS (SELECT FROM dialers WHERE id = %(owner)s AND instance = %(instance)s AND lease_until > now())
-RETURNING *
+WITH dialed AS (
+    UPDATE contacts SET
+        status = 'dialed',
+        owner = %(owner)s,
+        switch = %(switch)s,
+        agent = %(agent)s,
+        dial_time = now()
+    WHERE id = %(id)s AND taking = %(taking)s AND status = 'agent_pending'
+      AND (end_time IS NULL OR end_time >= now())
+      AND EXISTS (SELECT FROM dialers WHERE id = %(owner)s AND instance = %(instance)s AND lease_until > now())
+    RETURNING *
+), noted AS (
+    INSERT INTO contact_events (contact_id, taking, event, dialer, detail)
+    SELECT id, taking, 'agent_reserved', owner, format('agent %%s, through %%s', agent, switch) FROM dialed
+)
+SELECT * FROM dialed

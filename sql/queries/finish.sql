@@ -23,5 +23,8 @@ WITH asked AS (
     FROM changed CROSS JOIN (VALUES (1, 'end_chat'), (2, 'notification')) AS message (place, kind)
     WHERE kind = 'notification' OR end_chat
     ORDER BY place
+), noted AS (
+    INSERT INTO contact_events (contact_id, taking, event, dialer, detail)
+    SELECT id, taking, status, %(owner)s, call_result FROM changed
 )
 SELECT id, taking, status FROM changed

@@ -26,6 +26,8 @@ HOLD = 20.0
 
 SWITCH = "pbx:8021"
 
+TABLES = "contacts, outbox, dialers, contact_events, campaign_controls"
+
 FACTS = """
 SELECT *, hold_until - now() AS hold, now() - dial_time AS dialed_ago FROM contacts WHERE id = %(id)s
 """
@@ -46,7 +48,7 @@ def one_database(postgres: str) -> Iterator[str]:
 def conninfo(one_database: str) -> str:
     """In place of a database for each test."""
     with closing(psycopg2.connect(one_database)) as connection, connection:
-        connection.cursor().execute("TRUNCATE contacts, outbox, dialers RESTART IDENTITY")
+        connection.cursor().execute(f"TRUNCATE {TABLES} RESTART IDENTITY")
     return one_database
 
 

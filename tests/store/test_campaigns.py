@@ -14,6 +14,7 @@ from dialer.contact import Status
 from dialer.store import campaigns as campaigns_module
 from dialer.store.campaigns import CampaignCount, CampaignStore
 from dialer.store.database import Database, DatabaseDown
+from dialer.store.history import HistoryStore
 from dialer.store.queries import sql
 from tests.store.tables import SWITCH, Held, Tables, at_once, change, conninfo, one_database, tables
 
@@ -24,8 +25,8 @@ sure = pytest_twisted.ensureDeferred
 CONTROLS = ["start", "stop", "purge"]
 
 
-def campaigns(tables: Tables) -> CampaignStore:
-    return CampaignStore(tables.database)
+def campaigns(tables: Tables, database: Any = None) -> CampaignStore:
+    return CampaignStore(database or tables.database, HistoryStore(tables.database, owner="me"))
 
 
 async def one_of_each(tables: Tables, campaign_id: str = "k") -> None:
@@ -291,7 +292,7 @@ async def test_a_large_campaign_is_changed_in_parts_that_add_up(
         if number % 2:
             await tables.put(f"between {number}", campaign_id="other")
     nothing = Between(tables.database, lambda _: tables.run("SELECT 1"))
-    assert_that(await getattr(CampaignStore(nothing), control)("k"), is_(contacts))  # type: ignore[arg-type]
+    assert_that(await getattr(campaigns(tables, nothing), control)("k"), is_(contacts))
     left = await tables.run("SELECT status, count(*) AS n FROM contacts WHERE campaign_id = 'k' GROUP BY status")
     assert_that(left, equal_to([{"status": after, "n": contacts}] if after else []))
     assert_that(await states(tables), has_entries(AS_THEY_WERE))
@@ -311,7 +312,7 @@ async def test_contacts_received_after_a_control_began_are_left_alone(
         await tables.put(f"later {part}", status=before)
 
     database: Any = Between(tables.database, arrive)
-    assert_that(await getattr(CampaignStore(database), control)("k"), is_(4))
+    assert_that(await getattr(campaigns(tables, database), control)("k"), is_(4))
     later = {contact_id: state for contact_id, state in (await states(tables)).items() if "later" in contact_id}
     assert_that(later, equal_to({"later 1": before, "later 2": before}))
 
@@ -332,7 +333,7 @@ async def test_a_contact_taken_between_two_parts_is_marked_and_one_that_came_bac
             await tables.run("UPDATE contacts SET status = 'pending', owner = NULL WHERE id = 'c4'")
 
     database: Any = Between(tables.database, move)
-    assert_that(await getattr(CampaignStore(database), control)("k"), is_(4))
+    assert_that(await getattr(campaigns(tables, database), control)("k"), is_(4))
     found = await states(tables)
     assert_that(found["c3"], is_(f"dialed {control}"))
     assert_that(found.get("c4", "removed"), is_("stopped" if control == "stop" else "removed"))
@@ -353,7 +354,7 @@ async def test_a_contact_that_comes_back_after_its_part_was_marked_obeys(tables:
             became.append(await store.apply([change(contact, Status.PENDING)]))
 
     database: Any = Between(tables.database, come_back)
-    assert_that(await getattr(CampaignStore(database), control)("k"), is_(4))
+    assert_that(await getattr(campaigns(tables, database), control)("k"), is_(4))
     assert_that(became, contains_exactly({("c0", 1): "stopped" if control == "stop" else "removed"}))
 
 
@@ -369,6 +370,19 @@ async def test_what_failed_between_two_parts_is_finished_by_asking_again(tables:
 
     database: Any = Between(tables.database, fail)
     with pytest.raises(DatabaseDown):
-        await CampaignStore(database).stop("k")
+        await campaigns(tables, database).stop("k")
     assert_that(await campaigns(tables).stop("k"), is_(1))
     assert_that(set((await states(tables)).values()), equal_to({"stopped"}))
+
+
+@pytest.mark.parametrize(("control", "before"), [("start", "stopped"), ("stop", "pending"), ("purge", "pending")])
+@sure
+async def test_a_control_is_told_in_the_history_of_what_it_found(tables: Tables, control: str, before: str) -> None:
+    await tables.put("c1", status=before)
+    await tables.put("c2", status="ended")
+    await getattr(campaigns(tables), control)("k")
+    await tables.put("c3")
+    history = HistoryStore(tables.database, owner="you")
+    told = [(each.event, each.dialer, each.detail) for each in await history.of("c2")]
+    assert_that(told, equal_to([("received", None, "for campaign k"), (f"campaign_{control}", "me", "1 contacts")]))
+    assert_that([each.event for each in await history.of("c3")], equal_to(["received"]))
