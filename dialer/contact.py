@@ -87,6 +87,7 @@ class Contact(NewContact):
 
     `arrival` is its place among all contacts ever received. `taking` counts how often it was taken from the queue: with
     the status it names what a transition starts from.
+    `ended_time` is when it became `ended` or `failed`.
     `switch` is the `host:port` of the EFSwitch that `dialed` it. `agent` is the extension that the reply to this
     taking named: empty when it said that there is none, None while there was no reply.
     """
@@ -95,6 +96,7 @@ class Contact(NewContact):
     call_result: str | None = None
     received_time: datetime | None = field(default=None, validator=_aware)
     dial_time: datetime | None = field(default=None, validator=_aware)
+    ended_time: datetime | None = field(default=None, validator=_aware)
     arrival: int = 0
     taking: int = 0
     owner: str | None = None

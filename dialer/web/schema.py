@@ -4,7 +4,7 @@ The models are the rules of the HTTP interface: its OpenAPI document is made fro
 customer number. Three things happen before a rule is asked:
 
 - A null field is absent, and so is one that is unknown or the dialer's own (`status`, `callResult`, `receivedTime`,
-  `dialTime`).
+  `dialTime`, `endedTime`).
 - An empty string is absent where a text is optional: real VCs send `""` for what they do not know. It is no time,
   and no value of a required field.
 - The seed's snake_case names stand for the camelCase ones. Both with different values are refused.
@@ -290,7 +290,7 @@ def _invalid(model: type[Posted], error: ValidationError, index: int | None) -> 
     return Invalid(f"{field} must be {allowed}", field, index)
 
 
-_SHOWN = (*fields_dict(NewContact), "status", "call_result", "received_time", "dial_time")
+_SHOWN = (*fields_dict(NewContact), "status", "call_result", "received_time", "dial_time", "ended_time")
 
 
 def render_contact(contact: Contact) -> dict[str, object]:

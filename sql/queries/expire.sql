@@ -5,7 +5,7 @@ WITH due AS (
     ORDER BY end_time LIMIT %(limit)s
     FOR UPDATE SKIP LOCKED
 ), changed AS (
-    UPDATE contacts SET status = 'failed', call_result = 'Expired', hold_until = NULL
+    UPDATE contacts SET status = 'failed', call_result = 'Expired', ended_time = now(), hold_until = NULL
     FROM due WHERE contacts.id = due.id
     RETURNING contacts.id, taking, customer_number, tenant_id, call_result
 ), told AS (

@@ -9,6 +9,7 @@ WITH asked AS (
     UPDATE contacts SET
         status = asked.to_status,
         call_result = asked.result,
+        ended_time = now(),
         agent = COALESCE(asked.agent, contacts.agent),
         owner = NULL,
         hold_until = NULL,

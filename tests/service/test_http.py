@@ -448,6 +448,7 @@ FIELDS = {
     "callResult",
     "receivedTime",
     "dialTime",
+    "endedTime",
 }
 ISO_UTC = r"\A\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z\Z"
 
@@ -468,7 +469,7 @@ async def test_a_contact_is_shown_with_every_field_and_times_in_utc(world: World
     await world.load(posted)
     shown = await world.contact(posted)
     assert_that(set(shown), equal_to(FIELDS))
-    own = {"status": "pending", "callResult": None, "dialTime": None}
+    own = {"status": "pending", "callResult": None, "dialTime": None, "endedTime": None}
     times = {"startTime": "2099-01-01T00:00:00.250000Z", "endTime": "2099-02-01T00:00:00Z"}
     assert_that(shown, has_entries(posted | own | times))
     assert_that(shown["receivedTime"], matches_regexp(ISO_UTC))
@@ -503,7 +504,9 @@ async def test_a_contact_that_was_called_shows_when(world: World) -> None:
     await world.load(contact)
     shown = await world.until_status(contact, "ended")
     assert_that(shown["dialTime"], matches_regexp(ISO_UTC))
-    assert_that(shown["dialTime"] >= shown["receivedTime"])
+    assert_that(shown["endedTime"], matches_regexp(ISO_UTC))
+    times = [datetime.fromisoformat(shown[name]) for name in ("receivedTime", "dialTime", "endedTime")]
+    assert_that(times, equal_to(sorted(times)))
     assert_that(shown["callResult"], is_("NORMAL_CLEARING"))
 
 

@@ -97,7 +97,8 @@ async def test_the_rows_are_kept_and_go_on_from_where_they_were(
         assert_that(queue.eligible, is_(3))
         kept = {row["id"]: row for row in rows}
         assert_that(kept["waiting"], has_entries(tenant_id="tenant-1" if version is NEWER else none()))
-        assert_that(kept["unclear"], has_entries(received_time=not_none(), dial_time=not_none()))
+        assert_that(kept["unclear"], has_entries(received_time=not_none(), dial_time=not_none(), ended_time=none()))
+        assert_that(kept["done"]["ended_time"], equal_to(kept["done"]["received_time"]))
     finally:
         await database.stopService()
 

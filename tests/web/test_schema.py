@@ -115,7 +115,7 @@ def test_an_empty_text_that_is_optional_is_absent(field: str) -> None:
     "extra",
     [
         {"foo": 1, "Id": "x", "customernumber": 1, "": None},
-        {"status": "ended", "callResult": "X", "receivedTime": "now", "dialTime": 7},
+        {"status": "ended", "callResult": "X", "receivedTime": "now", "dialTime": 7, "endedTime": 8},
         {"call_result": {}, "received_time": [], "dial_time": "", "status": None},
         {"taking": 5, "owner": "x", "switch": "y", "agent": "1", "bridged": True, "blank": "x", "model_config": {}},
     ],
@@ -343,7 +343,16 @@ def test_a_contact_is_shown_with_every_field_and_times_in_utc() -> None:
             {
                 **AGENT,
                 **dict.fromkeys(
-                    ["campaignContactId", "endTime", "priority", "ivr", "resourceId", "tenantId", "dialTime"]
+                    [
+                        "campaignContactId",
+                        "endTime",
+                        "priority",
+                        "ivr",
+                        "resourceId",
+                        "tenantId",
+                        "dialTime",
+                        "endedTime",
+                    ]
                 ),
                 "startTime": "2026-11-23T08:00:00Z",
                 "schedulingMetadata": {"a": [1]},
