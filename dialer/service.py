@@ -29,6 +29,7 @@ from dialer.limits import SwitchLimits
 from dialer.outbox import Outbox
 from dialer.placing import Placing
 from dialer.reconcile import Reconcile
+from dialer.retention import Retention
 from dialer.settings import Settings
 from dialer.settlement import Settlement
 from dialer.shutdown import Shutdown
@@ -39,6 +40,7 @@ from dialer.store.database import Database, DatabaseError
 from dialer.store.history import HistoryStore
 from dialer.store.migrate import migrate
 from dialer.store.outbox import OutboxStore
+from dialer.store.retention import RetentionStore
 from dialer.surroundings import Surroundings
 from dialer.throttle import Throttle
 from dialer.web.api import Api
@@ -242,6 +244,12 @@ class Parts:
             capacity=settings.max_concurrent_calls,
             policy=policy,
         )
+        retention = RetentionStore(self.database)
+        self.retention = Retention(
+            clock,
+            [("contacts", retention.contacts), ("delivered messages", retention.messages)],
+            days=settings.retention_days,
+        )
         status = StatusReport(
             self.database,
             self.contacts,
@@ -266,13 +274,15 @@ class Parts:
     def begin(self) -> None:
         """Start what dials, once the database is there and what this dialer held is known."""
         self.connector.start()
-        for service in (self.settlement, self.journal, self.outbox, *self.fleet.switches, self.reconcile, self.cycle):
+        stores = (self.settlement, self.journal, self.outbox)
+        for service in (*stores, *self.fleet.switches, self.reconcile, self.cycle, self.retention):
             service.startService()
 
     async def end(self, stop: Shutdown) -> None:
         """Stop in the order in which work flows, so that nothing is handed to a part that is gone."""
         self.placing.stop()
         self.agent_throttle.close()
+        await stop.step("retention", self.retention.stopService, at_most=1.0)
         await stop.step("dial cycle", self.cycle.stopService, at_most=2.0)
         # A request that the VC leaves unanswered counts as one that it may have, now as in ten seconds.
         await stop.step("agent requests and replies", self.agents.drain, at_most=1.0)

@@ -152,6 +152,12 @@ class Settings(BaseSettings):
         WAIT,
         shown="`30` s",
     )
+    retention_days: Annotated[Number, between(0, 36_500)] = variable(
+        "90",
+        "how long ended and failed contacts and delivered messages are kept; may be a fraction; 0: for ever",
+        "days, 0 or more, at most 36500",
+        shown="`90` days",
+    )
     efswitch_down_policy: Annotated[Literal["fail", "hold"], one_of("fail", "hold")] = variable(
         "fail",
         "while no EFSwitch is reachable: `fail` the contacts that are taken, or `hold`: nothing is taken",

@@ -48,10 +48,10 @@ def above_zero(at_most: float, unit: float = 1) -> AfterValidator:
     return AfterValidator(check)
 
 
-def between(low: int, high: int) -> AfterValidator:
+def between(low: float, high: float) -> AfterValidator:
     """Accept a number from `low` to `high`, both included."""
 
-    def check(number: int) -> int:
+    def check(number: float) -> float:
         if not low <= number <= high:
             raise ValueError
         return number

@@ -172,6 +172,7 @@ SPECIFIED = {
     "AGENT_REPLY_TIMEOUT": "600 s",
     "RECONCILE_INTERVAL": "30 s",
     "LEASE_TIME": "30 s",
+    "RETENTION_DAYS": "90 days",
     "EFSWITCH_DOWN_POLICY": "fail",
     "HTTP_INTERFACE": "0.0.0.0 (127.0.0.1 when nothing is configured)",
     "HTTP_PORT": "8080",
