@@ -18,6 +18,18 @@ class MessageKind(StrEnum):
     END_CHAT = "end_chat"
 
 
+class MessageState(StrEnum):
+    """How far a message is, as stored in `outbox.state`."""
+
+    WAITING = "waiting"
+    PARKED = "parked"
+    DELIVERED = "delivered"
+
+
+UNDELIVERED = (MessageState.WAITING, MessageState.PARKED)
+"""The states of a message that the voice connector does not have."""
+
+
 @frozen(kw_only=True)
 class OutboxMessage:
     """One message as it was claimed for delivery.
@@ -38,3 +50,24 @@ class OutboxMessage:
     attempts: int = 0
     lifetime: float | None = None
     last_error: str | None = None
+
+
+@frozen(kw_only=True)
+class StoredMessage:
+    """One message as it stands in the outbox, for somebody who looks at it.
+
+    `campaign_id` is None when the contact is no longer there. `next_time` is when a waiting one may be tried again:
+    while it is under way, when its claim runs out. `last_error` is why it was not delivered so far.
+    """
+
+    id: int
+    contact_id: str
+    campaign_id: str | None
+    kind: MessageKind
+    customer_number: str
+    call_result: str | None
+    state: MessageState
+    attempts: int
+    created_time: datetime
+    next_time: datetime
+    last_error: str | None

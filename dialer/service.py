@@ -177,7 +177,8 @@ class Parts:
             on_settled=self._settled,
         )
         self.connector = Connector.persistent(reactor, surroundings.voice_connector, settings.service_identifier)
-        self.outbox = Outbox(reactor, OutboxStore(self.database), self.connector, random=chance.random)
+        outbox = OutboxStore(self.database)
+        self.outbox = Outbox(reactor, outbox, self.connector, random=chance.random)
         self.fleet = Fleet(
             [
                 Switch(
@@ -267,8 +268,10 @@ class Parts:
             CampaignStore(self.database, self.history),
             self.history,
             self.agents,
+            outbox,
             status,
             on_contacts=self._wake,
+            on_resend=self.outbox.wake,
         )
 
     def begin(self) -> None:

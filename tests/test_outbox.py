@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import pytest_twisted
-from hamcrest import assert_that, contains_exactly, equal_to, greater_than, has_length, has_properties, less_than
+from hamcrest import assert_that, contains_exactly, equal_to, greater_than, has_length, has_properties, less_than, none
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
@@ -19,7 +19,7 @@ import dialer.outbox
 from dialer.connector import Connector
 from dialer.outbox import Outbox
 from dialer.store.database import CommitUnknown, Database, DatabaseDown
-from dialer.store.outbox import OutboxStore
+from dialer.store.outbox import NotResendable, OutboxStore
 from tests.fake_vc import FakeVC, Manner, Received
 from tests.hygiene import LoggedFailures
 
@@ -221,7 +221,7 @@ async def test_a_lasting_refusal_parks_the_message_and_lets_the_next_one_pass(
     await house.put("a")
     await house.put("a")
     await house.until(delivered=1, parked=1)
-    (parked,) = await OutboxStore(house.database).parked(limit=10)
+    (parked,) = await OutboxStore(house.database).undelivered(limit=10)
     assert_that(parked, has_properties(contact_id="a", last_error=f"HTTP {status}"))
     assert_that(vc.received, has_length(2))
     assert_that(outbox, has_properties(delivered=1, parked=1))
@@ -237,12 +237,15 @@ async def test_a_parked_notification_can_be_sent_again_with_its_key_but_an_end_c
     await house.put("b", kind="end_chat")
     await house.until(parked=2)
     store = OutboxStore(house.database)
-    first, second = await store.parked(limit=10)
-    assert_that(await store.resend(first.id), equal_to(True))
-    assert_that(await store.resend(second.id), equal_to(False))
+    first, second = await house.rows()
+    assert_that(await store.resend(first["id"]), has_properties(contact_id="a", state="waiting", attempts=1))
+    for number, reason in ((first["id"], "is not parked"), (second["id"], "END_CHAT is never sent again")):
+        with pytest.raises(NotResendable, match=reason):
+            await store.resend(number)
+    assert_that(await store.resend(second["id"] + 1), none())
     outbox.wake()
     await house.until(delivered=1, parked=1)
-    assert_that(vc.received[-1].headers["idempotency-key"], equal_to(first.idempotency_key))
+    assert_that(vc.received[-1].headers["idempotency-key"], equal_to(first["key"]))
 
 
 @pytest_twisted.ensureDeferred
@@ -279,7 +282,7 @@ async def test_an_end_chat_older_than_its_time_is_parked_unsent(house: House, vc
     house.outbox()
     await house.until(delivered=2, parked=1)
     assert_that(sorted(_ids(vc)), contains_exactly("+49young", "old"))
-    (parked,) = await OutboxStore(house.database).parked(limit=10)
+    (parked,) = await OutboxStore(house.database).undelivered(limit=10)
     assert_that(parked, has_properties(contact_id="old", attempts=0, last_error="not delivered in 60 s"))
 
 
@@ -289,7 +292,7 @@ async def test_an_end_chat_that_keeps_failing_is_parked_when_its_time_is_over(ho
     outbox = house.outbox()
     await house.put("a", kind="end_chat", age=59.5)
     await house.until(parked=1)
-    (parked,) = await OutboxStore(house.database).parked(limit=10)
+    (parked,) = await OutboxStore(house.database).undelivered(limit=10)
     assert_that(parked.last_error, equal_to("not delivered in 60 s; HTTP 503"))
     assert_that(outbox.parked, equal_to(1))
 

@@ -9,8 +9,16 @@ from typing import Any
 import attrs
 from attrs import frozen
 
-from dialer.message import END_CHAT_LIFETIME, MessageKind, OutboxMessage
-from dialer.store.database import Database
+from dialer.errors import DialerError
+from dialer.message import (
+    END_CHAT_LIFETIME,
+    UNDELIVERED,
+    MessageKind,
+    MessageState,
+    OutboxMessage,
+    StoredMessage,
+)
+from dialer.store.database import Database, Run
 from dialer.store.queries import sql
 
 CLAIM_TIME = 30.0
@@ -20,6 +28,7 @@ STALE_AT_ONCE = 500
 """END_CHATs that one claim parks at most: bounds its locks."""
 
 _COLUMNS = tuple(field.name for field in attrs.fields(OutboxMessage))
+_STORED = tuple(field.name for field in attrs.fields(StoredMessage))
 
 
 @frozen
@@ -54,6 +63,17 @@ class Backlog:
     waiting: int
     since: datetime | None
     parked: int
+
+
+class NotResendable(DialerError):
+    """The message is not one that may be sent again."""
+
+    def __init__(self, message: StoredMessage) -> None:
+        if message.kind is MessageKind.END_CHAT:
+            reason = "an END_CHAT is never sent again: it would close the customer's next chat"
+        else:
+            reason = f"message {message.id} is not parked: it is {message.state}"
+        super().__init__(reason)
 
 
 class OutboxStore:
@@ -101,21 +121,37 @@ class OutboxStore:
         (row,) = await self._database.run(sql("outbox_backlog"), {})
         return Backlog(**row)
 
-    async def parked(self, *, limit: int, after: int = 0) -> list[OutboxMessage]:
-        """Up to `limit` parked messages with an id above `after`, by id."""
-        rows = await self._database.run(sql("outbox_parked"), {"limit": limit, "after": after})
-        return [_message(row) for row in rows]
+    async def undelivered(
+        self, states: Sequence[MessageState] = UNDELIVERED, *, limit: int, after: int = 0
+    ) -> list[StoredMessage]:
+        """Up to `limit` messages in these of the states UNDELIVERED, with an id above `after`, by id."""
+        asked = {"states": list(states), "limit": limit, "after": after}
+        return [_stored(row) for row in await self._database.run(sql("outbox_undelivered"), asked)]
 
-    async def resend(self, message_id: int) -> bool:
-        """Let a parked notification be tried again, at once; False when there is none of this id.
+    async def resend(self, message_id: int) -> StoredMessage | None:
+        """Let a parked notification be tried again at once, as it is then; None when there is no message of this id.
 
-        An END_CHAT is never sent again: it would close the customer's next chat.
+        Fails with NotResendable for a message that is not parked, and for any END_CHAT.
         """
-        return bool(await self._database.run(sql("outbox_resend"), {"id": message_id}))
+
+        async def resend(run: Run) -> tuple[bool, StoredMessage | None]:
+            resent = await run(sql("outbox_resend"), {"id": message_id})
+            rows = await run(sql("outbox_message"), {"id": message_id})
+            return bool(resent), _stored(rows[0]) if rows else None
+
+        resent, message = await self._database.transaction(resend)
+        if message is not None and not resent:
+            raise NotResendable(message)
+        return message
 
 
 def _message(row: Mapping[str, Any]) -> OutboxMessage:
     return OutboxMessage(**{name: row[name] for name in _COLUMNS} | {"kind": MessageKind(row["kind"])})
+
+
+def _stored(row: Mapping[str, Any]) -> StoredMessage:
+    values = {name: row[name] for name in _STORED}
+    return StoredMessage(**values | {"kind": MessageKind(row["kind"]), "state": MessageState(row["state"])})
 
 
 def _tried(results: Sequence[Retry] | Sequence[Park]) -> dict[str, Any]:

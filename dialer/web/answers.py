@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+from enum import StrEnum
 from typing import Any
 
 import orjson
@@ -32,6 +34,13 @@ class HttpError(DialerError):
         if self.index is not None:
             error["index"] = self.index
         return {"error": error}
+
+
+def shown(value: object) -> object:
+    """A value as JSON shows it: times in UTC, an enum's member as its text."""
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    return str(value) if isinstance(value, StrEnum) else value
 
 
 @frozen

@@ -23,8 +23,10 @@ from dialer.store.campaigns import CampaignCount, CampaignStore
 from dialer.store.contacts import ContactClash, ContactStore
 from dialer.store.database import DatabaseError
 from dialer.store.history import HistoryStore
+from dialer.store.outbox import NotResendable, OutboxStore
 from dialer.throttle import ThrottleClosed
 from dialer.web.answers import Answer, HttpError, write_error, write_json
+from dialer.web.notifications import parse_id, parse_page, render_message, render_page
 from dialer.web.schema import (
     Invalid,
     parse_contact,
@@ -39,7 +41,8 @@ Handler = Callable[..., Awaitable[object]]
 
 
 class Api:
-    """The routes. `on_contacts` is called after contacts were stored, or a campaign was started."""
+    """The routes. `on_contacts` is called after contacts were stored, or a campaign was started;
+    `on_resend` after a message for the VC was made to wait again."""
 
     log = Logger()
     app = Klein()
@@ -51,17 +54,21 @@ class Api:
         campaigns: CampaignStore,
         history: HistoryStore,
         agents: Agents,
+        outbox: OutboxStore,
         status: StatusReport,
         *,
         on_contacts: Callable[[], None],
+        on_resend: Callable[[], None],
     ) -> None:
         self._clock = clock
         self._contacts = contacts
         self._campaigns = campaigns
         self._history = history
         self._agents = agents
+        self._outbox = outbox
         self._status = status
         self._on_contacts = on_contacts
+        self._on_resend = on_resend
 
     def resource(self) -> Any:
         """The root resource for a Site."""
@@ -114,6 +121,8 @@ class Api:
                 return HttpError(404, "not_found", str(error), field="uuid")
             case NotWaiting():
                 return HttpError(409, "not_waiting", str(error))
+            case NotResendable():
+                return HttpError(409, "not_resendable", str(error), field="id")
             case NotReady():
                 return HttpError(503, "not_ready", str(error))
             case EFSwitchDown():
@@ -228,6 +237,28 @@ class Api:
         if not counts:
             raise _no_campaign(campaign_id)
         return _rendered(counts[0])
+
+    # -- messages for the VC ----------------------------------------------------------------------------------------
+
+    @app.route("/notifications", methods=["GET"])
+    @_handler
+    async def get_notifications(self, request: IRequest) -> object:
+        """A page of the messages that the VC does not have."""
+        asked = parse_page(cast(Any, request).args)
+        return render_page(
+            await self._outbox.undelivered(asked.states, limit=asked.limit + 1, after=asked.after), asked
+        )
+
+    @app.route("/notifications/<message_id>/retry", methods=["POST"])
+    @_handler
+    async def retry_notification(self, request: IRequest, message_id: str) -> object:
+        """parked → waiting, and sent again."""
+        number = parse_id(message_id)
+        message = None if number is None else await self._outbox.resend(number)
+        if message is None:
+            raise HttpError(404, "not_found", f"there is no notification {message_id!r}", field="id")
+        self._on_resend()
+        return render_message(message)
 
     # -- the dialer itself -----------------------------------------------------------------------------------------
 

@@ -15,7 +15,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from enum import StrEnum
 from functools import cache
 from typing import Annotated, Any, ClassVar, Self
 
@@ -40,6 +39,7 @@ from dialer.contact import AgentReply, CampaignType, Contact, DialingMode, NewCo
 from dialer.errors import DialerError
 from dialer.happenings import Happening
 from dialer.web import metadata
+from dialer.web.answers import shown
 
 MAX_CONTACTS = 10_000
 """Contacts in one list."""
@@ -295,19 +295,13 @@ _SHOWN = (*fields_dict(NewContact), "status", "call_result", "received_time", "d
 
 def render_contact(contact: Contact) -> dict[str, object]:
     """Return a contact as GET shows it: every field of the interface, null where it has no value, times in UTC."""
-    shown = {to_camel(name): _rendered(getattr(contact, name)) for name in _SHOWN}
+    body = {to_camel(name): shown(getattr(contact, name)) for name in _SHOWN}
     if contact.scheduling_metadata is not None:
-        shown["schedulingMetadata"] = metadata.from_text(contact.scheduling_metadata)
-    return shown
+        body["schedulingMetadata"] = metadata.from_text(contact.scheduling_metadata)
+    return body
 
 
 def render_happening(happening: Happening) -> dict[str, object]:
     """Return one line of a contact's history, times in UTC."""
     names = {"at": "time"}
-    return {names.get(name, name): _rendered(value) for name, value in asdict(happening).items()}
-
-
-def _rendered(value: object) -> object:
-    if isinstance(value, datetime):
-        return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
-    return str(value) if isinstance(value, StrEnum) else value
+    return {names.get(name, name): shown(value) for name, value in asdict(happening).items()}

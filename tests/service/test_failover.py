@@ -105,7 +105,9 @@ async def test_while_the_database_is_down_nothing_is_dialed_and_the_next_cycle_a
         await fragile.until(lambda: heard.lines("DATABASE CONNECTION ERROR"))
     assert_that((await fragile.get("/healthz")).status, is_(200))
     for reply in await together(
-        fragile.get("/status"), fragile.get("/campaigns"), fragile.get("/contact/c1"), fragile.post("/contact", ivr())
+        *map(fragile.get, ("/status", "/campaigns", "/contact/c1", "/notifications?state=parked")),
+        fragile.post("/notifications/1/retry"),
+        fragile.post("/contact", ivr()),
     ):
         says_service_unavailable(reply)
     assert_that(fragile.switch.records.count, is_(0))
