@@ -248,7 +248,11 @@ class Parts:
         retention = RetentionStore(self.database)
         self.retention = Retention(
             clock,
-            [("contacts", retention.contacts), ("delivered messages", retention.messages)],
+            [
+                ("contacts", retention.contacts),
+                ("delivered messages", retention.messages),
+                ("lines of histories", retention.events),
+            ],
             days=settings.retention_days,
         )
         status = StatusReport(

@@ -154,7 +154,7 @@ class Settings(BaseSettings):
     )
     retention_days: Annotated[Number, between(0, 36_500)] = variable(
         "90",
-        "how long ended and failed contacts and delivered messages are kept; may be a fraction; 0: for ever",
+        "how long ended and failed contacts, delivered messages and histories are kept; may be a fraction; 0: for ever",
         "days, 0 or more, at most 36500",
         shown="`90` days",
     )

@@ -1,4 +1,4 @@
-"""What is old enough to be removed, page by page: contacts that ended, messages that were delivered."""
+"""What is old enough to be removed, page by page: contacts that ended, messages that were delivered, histories."""
 
 from __future__ import annotations
 
@@ -42,6 +42,10 @@ class RetentionStore:
     async def messages(self, days: float, after: Place | None = None) -> Page:
         """Messages that the VC got so long ago."""
         return await self._remove("retention_outbox", days, after or {"id": 0})
+
+    async def events(self, days: float, after: Place | None = None) -> Page:
+        """Lines of histories that old, whatever became of their contacts."""
+        return await self._remove("retention_events", days, after or {})
 
     async def _remove(self, query: str, days: float, after: Place) -> Page:
         rows = await self._database.run(sql(query), {"days": days, "limit": PAGE, **after})

@@ -13,5 +13,3 @@ CREATE OR REPLACE VIEW eligible AS
       AND NOT EXISTS (
           SELECT FROM outbox
           WHERE outbox.customer_number = contacts.customer_number AND outbox.kind = 'end_chat' AND outbox.state = 'waiting');
-
-CREATE INDEX outbox_parked_by_contact ON outbox (contact_id) WHERE state = 'parked';

@@ -210,3 +210,40 @@ async def test_rows_that_another_transaction_holds_are_not_waited_for(tables: Ta
         assert_that(await kind(DAYS), equal_to(Page(1)))
         await held.commit()
         assert_that(await kind(DAYS), equal_to(Page(1)))
+
+
+# -- histories ---------------------------------------------------------------------------------------------------------
+
+
+async def event(tables: Tables, contact_id: str, days: float) -> None:
+    """A line of a history of so many days ago."""
+    await tables.run(
+        "INSERT INTO contact_events (contact_id, taking, at, event)"
+        " VALUES (%(id)s, 1, now() - %(days)s * interval '1 day', 'taken')",
+        id=contact_id,
+        days=days,
+    )
+
+
+@sure
+async def test_old_lines_of_histories_go_page_by_page_and_younger_ones_stay(
+    tables: Tables, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "PAGE", 1)
+    for number in range(15):
+        await event(tables, f"old {number}", 30.01)
+    await event(tables, "young", 29.99)
+    assert_that(await to_the_end(RetentionStore(tables.database).events), equal_to([10, 5]))
+    assert_that(await tables.run("SELECT contact_id FROM contact_events"), contains_exactly({"contact_id": "young"}))
+
+
+@sure
+async def test_what_was_done_to_a_campaign_long_ago_goes_too(tables: Tables) -> None:
+    await tables.run(
+        "INSERT INTO campaign_controls (campaign_id, control, contacts, at)"
+        " VALUES ('old', 'stop', 1, now() - interval '31 days'), ('young', 'stop', 1, now() - interval '29 days')"
+    )
+    await RetentionStore(tables.database).events(DAYS)
+    assert_that(
+        await tables.run("SELECT campaign_id FROM campaign_controls"), contains_exactly({"campaign_id": "young"})
+    )
