@@ -228,16 +228,20 @@ class Calls:
 
     # -- recovery --------------------------------------------------------------------------------------------------
 
-    def adopt(self, held: HeldContact) -> None:
-        """A `dialed` contact of ours that this process did not send: after a start, or taken over from another."""
+    def adopt(self, held: HeldContact, asked_at: float) -> None:
+        """A `dialed` contact of ours that this process did not send: after a start, or taken over from another.
+
+        `asked_at` is when the database was asked for it. Its answer may have taken a while, in which the call may end:
+        the call counts as young from the answer on, but an end is its own from the question on.
+        """
         contact = held.contact
         if contact.status is not Status.DIALED or contact.id in self._calls:
             return
-        sent_at = self._clock.seconds() - max(0.0, held.dialed_ago or 0.0)
-        call = self._calls[contact.id] = Call(contact, sent_at, bridged=contact.bridged)
+        ago = max(0.0, held.dialed_ago or 0.0)
+        call = self._calls[contact.id] = Call(contact, self._clock.seconds() - ago, bridged=contact.bridged)
         if self._store.never_sent(contact):
             self._close(call, Status.PENDING, reason="never sent", end_chat=contact.is_agent)
-        elif end := self._ends.pop(contact.id, since=sent_at):
+        elif end := self._ends.pop(contact.id, since=asked_at - ago):
             self._end(call, end)
 
     def release(self, call: Call) -> None:
@@ -247,11 +251,15 @@ class Calls:
     async def tell_foreign_ends(self) -> None:
         """Write the ends that were seen a while ago and that nobody has written: their dialer is gone.
 
-        The end of a call is a fact: whoever sees it writes it. Fails with DatabaseError.
+        The end of a call is a fact: whoever sees it writes it. Fails with DatabaseError; then the next call asks again.
         """
         ends = self._ends.ripe()
+        if not ends:
+            return
         asked_at = self._clock.seconds()
-        for held in await self._store.still_dialed(list(ends)) if ends else ():
+        found = await self._store.still_dialed(list(ends))
+        self._ends.looked_up(ends)
+        for held in found:
             contact = held.contact
             end, seen_at = ends[contact.id]
             dialed_at = asked_at - (held.dialed_ago or 0.0)

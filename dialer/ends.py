@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections import OrderedDict, deque
+from collections.abc import Mapping
+from itertools import takewhile
+from math import inf
 
 from twisted.internet.interfaces import IReactorTime
 
@@ -35,16 +38,21 @@ class SeenEnds:
             self._ends.popitem(last=False)
 
     def ripe(self) -> dict[str, tuple[CallEnd, float]]:
-        """The ends seen at least RIPE seconds ago that were not given out here before, with when they were seen."""
+        """The ends seen at least RIPE seconds ago that were not looked up yet, with when they were seen."""
         ripe_at = self._clock.seconds() - RIPE
         ripe: dict[str, tuple[CallEnd, float]] = {}
-        while self._unripe and self._unripe[0][1] <= ripe_at:
-            call_id, seen_at = self._unripe.popleft()
+        for call_id, seen_at in takewhile(lambda unripe: unripe[1] <= ripe_at, self._unripe):
             if (found := self._ends.get(call_id)) is not None and found[0] == seen_at:
                 ripe[call_id] = (found[1], seen_at)
         return ripe
 
+    def looked_up(self, ripe: Mapping[str, tuple[CallEnd, float]]) -> None:
+        """These were ripe, and whoever could be waiting for them was asked: `ripe` need not give them again."""
+        latest = max((seen_at for _, seen_at in ripe.values()), default=-inf)
+        while self._unripe and self._unripe[0][1] <= latest:
+            self._unripe.popleft()
+
     def pop(self, call_id: str, *, since: float) -> CallEnd | None:
         """The end of this call if it was seen at `since` or later: an id is used again when a contact is."""
-        seen_at, end = self._ends.pop(call_id, (float("-inf"), None))
+        seen_at, end = self._ends.pop(call_id, (-inf, None))
         return end if seen_at >= since else None

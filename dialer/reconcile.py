@@ -101,9 +101,10 @@ class Reconcile(Service):
     async def _agree_with_database(self) -> None:
         """Adopt what the database says is ours, and let go of what another dialer has taken over from us."""
         known = list(self._calls)
+        asked_at = self._clock.seconds()
         held = await self._store.held()
         for each in held:
-            self._calls.adopt(each)
+            self._calls.adopt(each, asked_at)
         ours = {each.contact.id for each in held}
         for call in known:
             if call.contact.id not in ours and not call.over:

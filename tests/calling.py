@@ -42,12 +42,15 @@ class Store:
         self.unsent: set[str] = set()
         self.others: list[HeldContact] = []
         self.asked_for: list[list[str]] = []
+        self.fails: Exception | None = None
 
     def never_sent(self, contact: Contact) -> bool:
         return contact.id in self.unsent
 
     async def still_dialed(self, contact_ids: Collection[str]) -> list[HeldContact]:
         self.asked_for.append(list(contact_ids))
+        if self.fails is not None:
+            raise self.fails
         return [held for held in self.others if held.contact.id in contact_ids]
 
     async def take_for_call(self, contact: Contact, switch: str) -> Contact | None:
@@ -208,6 +211,10 @@ class Bench:
         """A contact whose command the switch has taken."""
         assert result_of(self.place(contact(kind, contact_id))) is Placed.SENT
         return self.store.taken[-1]
+
+    def adopt(self, held: HeldContact) -> None:
+        """The database, asked just now, says that this is ours."""
+        self.calls.adopt(held, self.clock.seconds())
 
     def tell(self, *events: Event) -> None:
         for event in events:

@@ -19,7 +19,7 @@ from dialer.settlement import Dropped
 from dialer.store.contacts import Change, HeldContact
 from dialer.store.database import DatabaseDown
 from tests.calling import AGENT, IVR, Bench, answer, bridge, contact, hangup, held, job
-from tests.esl.support import result_of
+from tests.esl.support import error_of, result_of
 
 
 @pytest.fixture
@@ -273,7 +273,7 @@ def test_a_switch_that_does_not_know_the_command_is_not_used_and_the_contact_goe
 
 
 def test_an_adopted_call_lives_on_as_if_it_had_been_sent_then(bench: Bench) -> None:
-    bench.calls.adopt(held())
+    bench.adopt(held())
     (call,) = bench.calls
     assert_that(call, has_properties(sent_at=bench.clock.seconds() - 30, switch="pbx:8021", bridged=False))
     bench.tell(hangup("USER_BUSY"))
@@ -283,7 +283,7 @@ def test_an_adopted_call_lives_on_as_if_it_had_been_sent_then(bench: Bench) -> N
 
 @pytest.mark.parametrize("dialed_ago", [None, -5.0])
 def test_a_call_whose_dial_time_says_nothing_counts_from_now(bench: Bench, dialed_ago: float | None) -> None:
-    bench.calls.adopt(held(dialed_ago=dialed_ago))
+    bench.adopt(held(dialed_ago=dialed_ago))
     (call,) = bench.calls
     assert_that(call.sent_at, is_(bench.clock.seconds()))
 
@@ -291,24 +291,41 @@ def test_a_call_whose_dial_time_says_nothing_counts_from_now(bench: Bench, diale
 def test_an_adopted_call_whose_end_was_seen_before_is_settled_with_its_true_cause(bench: Bench) -> None:
     bench.tell(hangup("USER_BUSY"))
     bench.wait(29)
-    bench.calls.adopt(held(AGENT))
+    bench.adopt(held(AGENT))
     assert_that(bench.settled, contains_exactly((Status.ENDED, "USER_BUSY", False)))
     assert_that(bench.live, empty())
+
+
+def test_an_end_that_comes_while_the_database_is_asked_for_its_call_is_the_calls_own(bench: Bench) -> None:
+    asked_at = bench.clock.seconds()
+    bench.tell(hangup("USER_BUSY"))
+    bench.wait(2)
+    # The answer is slow: the call was sent just before the database was asked, and ended right after.
+    bench.calls.adopt(held(dialed_ago=0.1), asked_at)
+    assert_that((bench.settled, bench.live), equal_to(([(Status.ENDED, "USER_BUSY", False)], [])))
+
+
+def test_a_call_that_the_database_was_slow_to_tell_of_counts_as_no_older_than_it_surely_is(bench: Bench) -> None:
+    asked_at = bench.clock.seconds()
+    bench.wait(2)
+    bench.calls.adopt(held(dialed_ago=30.0), asked_at)
+    (call,) = bench.calls
+    assert_that(call.sent_at, is_(bench.clock.seconds() - 30))
 
 
 def test_an_end_seen_before_the_call_was_sent_is_of_an_earlier_taking(bench: Bench) -> None:
     bench.tell(hangup("USER_BUSY"))
     bench.wait(31)
-    bench.calls.adopt(held())
+    bench.adopt(held())
     assert_that((bench.settled, bench.live), equal_to(([], ["c1"])))
 
 
 def test_only_what_is_dialed_and_not_known_is_adopted(bench: Bench) -> None:
-    bench.calls.adopt(held(AGENT, status=Status.AGENT_PENDING))
+    bench.adopt(held(AGENT, status=Status.AGENT_PENDING))
     assert_that(bench.live, empty())
     bench.dialed()
     (before,) = bench.calls
-    bench.calls.adopt(held())
+    bench.adopt(held())
     assert_that(next(iter(bench.calls)) is before, is_(True))
 
 
@@ -316,18 +333,18 @@ def test_a_call_whose_result_is_on_its_way_is_not_adopted_again(bench: Bench) ->
     bench.dialed()
     bench.results.slow = Deferred()
     bench.tell(hangup("USER_BUSY"))
-    bench.calls.adopt(held())
+    bench.adopt(held())
     assert_that(bench.live, empty())
     bench.results.slow.callback("ended")
 
 
 def test_a_released_call_is_forgotten_and_its_end_kept_for_whoever_asks(bench: Bench) -> None:
-    bench.calls.adopt(held())
+    bench.adopt(held())
     (call,) = bench.calls
     bench.calls.release(call)
     bench.tell(hangup("USER_BUSY"))
     assert_that((bench.settled, bench.live), equal_to(([], [])))
-    bench.calls.adopt(held())
+    bench.adopt(held())
     assert_that(bench.settled, contains_exactly((Status.ENDED, "USER_BUSY", False)))
 
 
@@ -338,7 +355,7 @@ def test_a_released_call_is_forgotten_and_its_end_kept_for_whoever_asks(bench: B
 def test_a_call_that_is_gone_ends_unknown_and_frees_an_agent_not_known_to_have_talked(
     bench: Bench, kind: CampaignType, stored: bool, seen: bool, end_chat: bool
 ) -> None:
-    bench.calls.adopt(held(kind, bridged=stored))
+    bench.adopt(held(kind, bridged=stored))
     if seen:
         bench.tell(bridge())
     (call,) = bench.calls
@@ -349,7 +366,7 @@ def test_a_call_that_is_gone_ends_unknown_and_frees_an_agent_not_known_to_have_t
 
 
 def test_a_new_taking_of_a_contact_takes_the_place_of_an_older_one(bench: Bench) -> None:
-    bench.calls.adopt(held(taking=1))
+    bench.adopt(held(taking=1))
     (old,) = bench.calls
     bench.place(contact(taking=1))
     bench.calls.release(old)
@@ -419,7 +436,7 @@ def test_a_call_found_gone_ends_as_its_refusal_said_if_there_was_one(
 @pytest.mark.parametrize("kind", [IVR, AGENT])
 def test_a_taking_that_turns_up_though_its_commit_was_given_up_is_given_back(bench: Bench, kind: CampaignType) -> None:
     bench.store.unsent.add("c1")
-    bench.calls.adopt(held(kind))
+    bench.adopt(held(kind))
     expected = Change("c1", 2, Status.DIALED, Status.PENDING, end_chat=kind is AGENT)
     assert_that(bench.results.changes, contains_exactly(expected))
     assert_that((bench.live, bench.calls.load(bench.pbx)), equal_to(([], 0)))
@@ -438,6 +455,24 @@ def test_an_end_that_its_own_dialer_does_not_write_is_written_by_who_saw_it(benc
     assert_that(bench.settled, contains_exactly((Status.ENDED, "USER_BUSY", False)))
 
 
+def test_an_end_is_looked_up_again_when_the_database_could_not_be_asked(bench: Bench) -> None:
+    bench.tell(hangup("USER_BUSY", "theirs"))
+    bench.store.others = [held(contact_id="theirs", dialed_ago=60.0)]
+    bench.wait(ends.RIPE)
+    bench.store.fails = DatabaseDown("down")
+    for _ in range(2):
+        telling = Deferred.fromCoroutine(bench.calls.tell_foreign_ends())
+        assert_that(error_of(telling), is_(bench.store.fails))
+    # What ripened meanwhile is asked for with it.
+    bench.tell(hangup("NO_ANSWER", "later"))
+    bench.wait(ends.RIPE)
+    bench.store.fails = None
+    for _ in range(2):
+        result_of(Deferred.fromCoroutine(bench.calls.tell_foreign_ends()))
+    assert_that(bench.store.asked_for, contains_exactly(["theirs"], ["theirs"], ["theirs", "later"]))
+    assert_that(bench.settled, contains_exactly((Status.ENDED, "USER_BUSY", False)))
+
+
 def test_an_end_that_is_adopted_while_the_database_is_asked_for_it_is_settled_once(bench: Bench) -> None:
     bench.tell(hangup("USER_BUSY"))
     bench.wait(ends.RIPE)
@@ -445,7 +480,7 @@ def test_an_end_that_is_adopted_while_the_database_is_asked_for_it_is_settled_on
     bench.store.still_dialed = lambda _: answer
     telling = Deferred.fromCoroutine(bench.calls.tell_foreign_ends())
     bench.results.slow = Deferred()
-    bench.calls.adopt(held())
+    bench.adopt(held())
     answer.callback([held()])
     assert_that((telling.called, bench.settled), equal_to((True, [(Status.ENDED, "USER_BUSY", False)])))
     bench.results.slow.callback("ended")

@@ -7,7 +7,7 @@ from hamcrest import assert_that, equal_to, is_, none
 from twisted.internet.task import Clock
 
 from dialer import ends as module
-from dialer.ends import SeenEnds
+from dialer.ends import RIPE, SeenEnds
 from dialer.outcome import CallEnd
 
 BUSY = CallEnd("USER_BUSY", answered=False, bridged=False)
@@ -58,3 +58,45 @@ def test_too_many_ends_forget_the_one_seen_longest_ago(clock: Clock, monkeypatch
         ends.add(call_id, BUSY)
     found = {call_id: ends.pop(call_id, since=0) is not None for call_id in "abc"}
     assert_that(found, equal_to({"a": True, "b": False, "c": True}))
+
+
+def test_an_end_is_ripe_after_a_while_and_until_it_was_looked_up(clock: Clock) -> None:
+    ends = SeenEnds(clock)
+    ends.add("a", BUSY)
+    clock.advance(1)
+    ends.add("b", TALKED)
+    assert_that(ends.ripe(), equal_to({}))
+    clock.advance(RIPE - 1)
+    ripe = ends.ripe()
+    assert_that(ripe, equal_to({"a": (BUSY, 100.0)}))
+    assert_that(ends.ripe(), equal_to(ripe))
+    clock.advance(1)
+    # Ripened while the first was being looked up: that look-up did not ask for it.
+    ends.looked_up(ripe)
+    assert_that(ends.ripe(), equal_to({"b": (TALKED, 101.0)}))
+    ends.looked_up(ends.ripe())
+    assert_that(ends.ripe(), equal_to({}))
+
+
+def test_only_the_later_of_two_ends_ripens_and_none_that_was_taken_out(clock: Clock) -> None:
+    ends = SeenEnds(clock)
+    ends.add("a", BUSY)
+    ends.add("b", BUSY)
+    clock.advance(1)
+    ends.add("a", TALKED)
+    ends.pop("b", since=0)
+    clock.advance(RIPE - 1)
+    assert_that(ends.ripe(), equal_to({}))
+    clock.advance(1)
+    assert_that(ends.ripe(), equal_to({"a": (TALKED, 101.0)}))
+
+
+def test_what_waits_for_a_look_up_is_bounded_and_the_last_ones_are_kept(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "KEPT", 2)
+    ends = SeenEnds(clock)
+    for call_id in "abc":
+        ends.add(call_id, BUSY)
+    clock.advance(RIPE)
+    assert_that(list(ends.ripe()), equal_to(["b", "c"]))

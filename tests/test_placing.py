@@ -115,7 +115,7 @@ def test_a_taking_that_is_being_undone_is_no_call_that_anybody_else_may_end(benc
     bench.pbx.reply = SwitchDown("no connection")
     bench.results.slow = Deferred()
     bench.place(contact())
-    bench.calls.adopt(held(taking=1))
+    bench.adopt(held(taking=1))
     assert_that((bench.live, len(bench.settled)), equal_to(([], 1)))
     bench.results.slow.callback("failed")
     assert_that(bench.calls.load(bench.pbx), is_(0))

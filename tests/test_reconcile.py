@@ -127,7 +127,7 @@ class Ward:
         """A call that the database says is ours and was sent so many seconds ago."""
         row = held(kind, ago, contact_id=contact_id, **fields)
         self.table.rows.append(row)
-        self.calls.adopt(row)
+        self.bench.adopt(row)
 
     def start(self) -> None:
         self.reconcile.startService()
