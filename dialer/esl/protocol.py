@@ -32,6 +32,12 @@ from dialer.esl.wire import Event, Frame, Parser, decode_event
 COMMAND_TIMEOUT = 10.0
 """Seconds that a reply may take. A healthy switch answers within milliseconds, a loaded one within a second or two."""
 
+STOPPED = 0.5
+"""Seconds by which a timer is late when this process itself was stopped: a busy reactor is late by less."""
+
+READ_FIRST = 1.0
+"""Seconds for reading what came in meanwhile, events by the thousand perhaps, before a late timer is believed."""
+
 SILENCE = 20.0
 """Seconds without a byte after which the switch is asked whether it is still there."""
 
@@ -179,7 +185,7 @@ class EslProtocol(LineReceiver):
         if len(self._pending) >= MAX_OUTSTANDING:
             return fail(NotSent(f"{name} was not sent: {MAX_OUTSTANDING} commands wait for their replies"))
         pending = _Pending(name, Deferred())
-        pending.timer = self._clock.callLater(self._command_timeout, self._timed_out, pending)
+        self._await_reply(pending, self._command_timeout)
         self._pending.append(pending)
         self.transport.write(data)
         return pending.reply
@@ -284,7 +290,14 @@ class EslProtocol(LineReceiver):
             _settle(command, error if command is culprit else _lost(command, error))
         self.transport.abortConnection()
 
-    def _timed_out(self, command: _Pending) -> None:
+    def _await_reply(self, command: _Pending, seconds: float) -> None:
+        command.timer = self._clock.callLater(seconds, self._timed_out, command, self._clock.seconds() + seconds)
+
+    def _timed_out(self, command: _Pending, due: float) -> None:
+        if self._clock.seconds() - due > STOPPED:
+            # Timers run before sockets are read: giving up now would throw away the reply, and the ends of calls.
+            self._await_reply(command, READ_FIRST)
+            return
         silent = f"the switch went silent: no reply to {command.name} in {self._command_timeout:g} s"
         self._die(CommandTimedOut(silent), command)
 

@@ -34,7 +34,7 @@ from dialer.esl.errors import (
     ReplyLost,
     WireError,
 )
-from dialer.esl.protocol import COMMAND_TIMEOUT, SILENCE, EslProtocol
+from dialer.esl.protocol import COMMAND_TIMEOUT, READ_FIRST, SILENCE, EslProtocol
 from dialer.esl.wire import Frame
 from tests.esl.support import BYE, HELLO, Connection, answer, error_of, event, reply, result_of
 from tests.esl.transcripts import INDEX, client_bytes, server_bytes
@@ -294,6 +294,18 @@ def test_a_command_without_a_reply_in_time_gives_the_connection_up() -> None:
     assert_that(error_of(next_one), all_of(instance_of(ReplyLost), not_(instance_of(CommandTimedOut))))
     assert_that(connection.transport.disconnecting)
     assert_that(connection.clock.getDelayedCalls(), is_(empty()))
+
+
+def test_after_a_stop_of_the_whole_process_what_came_in_meanwhile_is_read_before_a_command_is_given_up() -> None:
+    connection = Connection(silence=1000.0).logged_in()
+    answered, unanswered = connection.protocol.api("status"), connection.protocol.api("version")
+
+    connection.clock.advance(600)
+    connection.receive(event("CHANNEL_HANGUP_COMPLETE") + answer("UP"))
+
+    assert_that((result_of(answered), len(connection.events)), equal_to(("UP", 1)))
+    connection.clock.advance(READ_FIRST)
+    assert_that(error_of(unanswered), instance_of(CommandTimedOut))
 
 
 def test_a_reply_in_time_ends_its_time_limit() -> None:
