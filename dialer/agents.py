@@ -20,7 +20,7 @@ from dialer.journal import Journal
 from dialer.placing import Placing
 from dialer.settlement import Settlement
 from dialer.store.contacts import Change, ContactStore
-from dialer.store.database import DatabaseDown
+from dialer.store.database import DatabaseDown, DatabaseError
 from dialer.throttle import Throttle
 
 
@@ -43,7 +43,8 @@ class EFSwitchDown(DialerError):
 class Agents:
     """Agent requests and replies of this process.
 
-    `efswitch_ip` is what the VC is told as `eslHost` for a contact without a tenant. `now` gives the time of day.
+    `efswitch_ip` is what the VC is told as `eslHost` for a contact without a tenant. `may_ask` is asked right before a
+    request: a dialer that was stopped for long may have lost what it took. `now` gives the time of day.
     """
 
     log = Logger()
@@ -58,6 +59,7 @@ class Agents:
         journal: Journal,
         *,
         efswitch_ip: str,
+        may_ask: Callable[[], bool],
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._store = store
@@ -67,8 +69,10 @@ class Agents:
         self._throttle = throttle
         self._journal = journal
         self._efswitch_ip = efswitch_ip
+        self._may_ask = may_ask
         self._now = now
-        self._requests = Background()
+        # What cannot be given back now is given back when the database is there again.
+        self._requests = Background(DatabaseError)
         self._replies: dict[str, DeferredLock] = {}
         self._stopping = False
 
@@ -89,6 +93,10 @@ class Agents:
         return Placed.SENT
 
     async def _ask(self, contact: Contact) -> None:
+        if not self._may_ask():
+            self.log.error("No agent requested for contact {id}: this dialer lost its lease meanwhile", id=contact.id)
+            await self._back_to_queue(contact)
+            return
         answer: AgentRequest = await self._connector.request_agent(contact, esl_host_default=self._efswitch_ip)
         if answer.kind is AgentRequestKind.ACCEPTED:
             self.log.info("AGENT REQUESTED FOR CALL ID {id}", id=contact.id)

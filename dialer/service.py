@@ -223,6 +223,7 @@ class Parts:
             self.agent_throttle,
             self.journal,
             efswitch_ip=settings.efswitch_ip_for(surroundings.switches[0].host),
+            may_ask=lambda: self.lease.held,
         )
         self.reconcile = Reconcile(
             clock,

@@ -1,0 +1,98 @@
+"""Asking the VC for agents, with the VC, the store and the settlement in the hands of the test."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from attrs import evolve
+from hamcrest import assert_that, contains_exactly, empty, equal_to, is_
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+
+from dialer.agents import Agents
+from dialer.call import Placed
+from dialer.connector import AgentRequest, AgentRequestKind, Connector
+from dialer.contact import Contact, Status
+from dialer.store.contacts import Change, ContactStore
+from dialer.throttle import Throttle
+from tests.calling import AGENT, RATE, Results, contact
+from tests.esl.support import result_of
+from tests.stand_in import stands_in_for
+
+
+@stands_in_for(ContactStore)
+class Store:
+    """Takes everything."""
+
+    async def take_for_agent(self, contact: Contact) -> Contact | None:
+        return evolve(contact, status=Status.AGENT_PENDING, taking=contact.taking + 1)
+
+
+@stands_in_for(Connector)
+class Vc:
+    """Notes who asked, and answers all alike."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.answer = AgentRequestKind.ACCEPTED
+
+    async def request_agent(self, contact: Contact, *, esl_host_default: str) -> AgentRequest:
+        self.asked.append(contact.id)
+        return AgentRequest(self.answer, "as the test says", None)
+
+
+class Desk:
+    """Agents between these."""
+
+    def __init__(self) -> None:
+        self.vc = Vc()
+        self.results = Results()
+        self.may_ask = True
+        self.agents: Any = Agents(
+            Store(),  # type: ignore[arg-type]
+            self.results,  # type: ignore[arg-type]
+            self.vc,  # type: ignore[arg-type]
+            None,  # type: ignore[arg-type]  nobody replies here
+            Throttle(Clock(), RATE),
+            efswitch_ip="pbx",
+            may_ask=lambda: self.may_ask,
+        )
+
+    def request(self) -> Placed:
+        waiting = contact(AGENT, status=Status.PENDING, taking=1)
+        placed: Placed = result_of(Deferred.fromCoroutine(self.agents.request(waiting)))
+        return placed
+
+
+BACK = Change("c1", 2, Status.AGENT_PENDING, Status.PENDING)
+
+
+@pytest.fixture
+def desk() -> Desk:
+    return Desk()
+
+
+@pytest.mark.parametrize("answer", [AgentRequestKind.ACCEPTED, AgentRequestKind.UNANSWERED])
+def test_a_request_that_the_vc_may_have_leaves_its_contact_waiting(desk: Desk, answer: AgentRequestKind) -> None:
+    desk.vc.answer = answer
+    assert_that(desk.request(), is_(Placed.SENT))
+    assert_that((desk.vc.asked, desk.results.changes), equal_to((["c1"], [])))
+
+
+@pytest.mark.parametrize("answer", [AgentRequestKind.REFUSED, AgentRequestKind.UNDELIVERABLE])
+@pytest.mark.parametrize("down", [False, True])
+def test_a_request_that_the_vc_does_not_have_gives_its_contact_back_also_when_the_database_is_down(
+    desk: Desk, answer: AgentRequestKind, down: bool
+) -> None:
+    desk.vc.answer = answer
+    desk.results.down = down
+    desk.request()
+    assert_that(desk.results.changes, contains_exactly(BACK))
+
+
+def test_nobody_is_asked_by_a_dialer_that_lost_its_lease_since_it_took_the_contact(desk: Desk) -> None:
+    desk.may_ask = False
+    desk.request()
+    assert_that(desk.vc.asked, empty())
+    assert_that(desk.results.changes, contains_exactly(BACK))
