@@ -102,10 +102,11 @@ class Gate:
             crossing.flow()
 
     def forget(self) -> None:
-        """Stop nowhere any more, and let everything pass."""
+        """Stop nowhere any more, let everything pass, and cut what is held back: whoever sent it may be dead."""
         self._stops.clear()
         for crossing in list(self._crossings):
-            crossing.release()
+            if crossing.held:
+                crossing.cut()
         self.open()
 
     async def close(self) -> None:
@@ -191,6 +192,11 @@ class Crossing:
                 self._tell()
 
         self._connecting.addErrback(lambda _: self.cut()).addCallback(connected)
+
+    @property
+    def held(self) -> bool:
+        """Whether anything is held back."""
+        return any(self._held.values())
 
     def release(self) -> None:
         """Let pass what was held back."""

@@ -160,6 +160,20 @@ async def test_what_is_held_back_is_lost_when_the_connection_is_cut_or_its_clien
 
 
 @sure
+async def test_a_gate_that_is_to_forget_its_stops_cuts_what_it_held_back_and_nothing_else(place: Place) -> None:
+    reached = place.gate.stop_at(asked("x"))
+    place.gate.stop_at(asked("y"))
+    one, other = await place.client(), await place.client()
+    one.say(b"x")
+    await reached
+    place.gate.forget()
+    await one.over
+    other.say(b"xy")
+    await other.has(b"XY")
+    assert_that([line.got for line in place.served], equal_to([b"", b"xy"]))
+
+
+@sure
 async def test_what_was_not_held_back_arrives_before_the_end_of_its_connection(place: Place) -> None:
     client = await place.client()
     client.say(b"bye" * 50_000)

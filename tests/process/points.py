@@ -1,0 +1,68 @@
+"""The points between two steps of a contact's way, by the gate at which the world is stopped there."""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+from tests.process.crossroads import COMMITTED, HTTP_ANSWER, Crossroads, statement
+from tests.process.gate import Crossing, Gate, Passing, answered, asked
+
+
+@frozen
+class Point:
+    """Where to stop: the gate by its name, and what must have passed it, the last of which is held back.
+
+    With `after` it counts only what comes once that point was reached.
+    """
+
+    gate: str
+    steps: tuple[Passing, ...]
+    after: Point | None = None
+
+    async def reached(self, here: Crossroads) -> Crossing:
+        """Returns once what is stopped here is held back."""
+        before = await self.after.reached(here) if self.after is not None else None
+        gate: Gate = getattr(here, self.gate)
+        stopped = gate.stop_at(*self.steps)
+        if before is not None:
+            before.release()
+        return await stopped
+
+
+def unsent(name: str) -> Point:
+    """The dialer has decided upon a statement, PostgreSQL does not have it."""
+    return Point("database", (statement(name),))
+
+
+def committed(name: str) -> Point:
+    """PostgreSQL has committed a statement, the dialer does not know."""
+    return Point("database", (statement(name), COMMITTED))
+
+
+def not_had(path: str) -> Point:
+    """The dialer has written a request, the VC does not have it."""
+    return Point("to_vc", (asked(f"POST {path} "),))
+
+
+def accepted(path: str) -> Point:
+    """The VC has accepted a request, the dialer does not know."""
+    return Point("to_vc", (asked(f"POST {path} "), HTTP_ANSWER))
+
+
+COMMAND_WRITTEN = Point("esl", (asked("bgapi originate"),))
+"""The dialer has written the command, EFSwitch does not have it."""
+
+COMMAND_EXECUTED = Point("esl", (asked("bgapi originate"), answered("+OK Job-UUID")))
+"""EFSwitch has executed it, the dialer does not know."""
+
+CLAIMED = Point("database", (statement("outbox_claim"), COMMITTED), after=committed("finish"))
+"""The dialer has claimed a message for delivery, and does not know."""
+
+JOB_TOLD = Point("esl", (asked("bgapi originate"), answered("BACKGROUND_JOB")))
+"""The dialer has the reply, EFSwitch tells of the job."""
+
+END_TOLD = Point("esl", (answered("CHANNEL_HANGUP_COMPLETE"),))
+"""The call has ended, the dialer does not know."""
+
+REPLY_ANSWERED = Point("http", (asked("POST /agent "), HTTP_ANSWER))
+"""The dialer has acted on the VC's reply, the VC does not know."""

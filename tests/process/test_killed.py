@@ -1,0 +1,264 @@
+"""A dialer that is killed between any two steps, and started again under its name: docs/guarantees.md, step by step."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import pytest_twisted
+from attrs import frozen
+from hamcrest import assert_that, equal_to, has_entries, has_length, is_
+from twisted.internet.defer import Deferred
+from twisted.web.client import ResponseNeverReceived
+
+from dialer.sandbox.efswitch import Rule, Rules
+from tests.process.crossroads import LONG, Crossroads
+from tests.process.gate import asked
+from tests.process.points import (
+    CLAIMED,
+    COMMAND_EXECUTED,
+    COMMAND_WRITTEN,
+    END_TOLD,
+    JOB_TOLD,
+    REPLY_ANSWERED,
+    Point,
+    accepted,
+    committed,
+    not_had,
+    unsent,
+)
+from tests.service import shared
+from tests.service.world import agent, ivr
+
+sure = pytest_twisted.ensureDeferred
+logged_failures = shared.logged_failures
+
+NOTIFICATION = "/send-delivery-notification"
+REQUEST = "/request-agent"
+END_CHAT = "/end-chat"
+
+
+@frozen
+class Death:
+    """What is stored when the dialer dies at a point, and what becomes of the contact.
+
+    With `lives` the call is up until the dialer that was started again is told that it has ended; with `lapses` the
+    VC never heard of the contact, and AGENT_REPLY_TIMEOUT goes by.
+    """
+
+    point: Point
+    stored: str
+    result: str = "NORMAL_CLEARING"
+    calls: int = 1
+    lives: bool = False
+    lapses: bool = False
+    requests: int = 1
+    end_chats: int = 0
+    posts: int | None = None
+    """How often the VC has got what was under way; it knows a repeated one by its key."""
+
+
+async def dies(here: Crossroads, contact: dict[str, Any], death: Death) -> None:
+    """Kill the dialer there, start it again, and check the contact."""
+    if death.lives:
+        here.switch.rules = LONG
+    reached = Deferred.fromCoroutine(death.point.reached(here))
+    await here.load(contact)
+    await reached
+    assert here.dialer_process is not None
+    await here.kill(here.dialer_process)
+    here.let_all_pass()
+    assert_that(here.stored(contact), has_entries(status=death.stored))
+    if death.lapses:
+        here.no_reply_came(contact)
+
+    await here.run()
+    if death.lives:
+        # Kept, with its slot, and nobody is called again.
+        await here.until_slots(1)
+        assert_that(here.stored(contact), has_entries(status="dialed", owner="dialer-1"))
+        here.hang_up(contact)
+    await here.ends_well(contact, death.result, calls=death.calls, end_chats=death.end_chats)
+
+
+IVR = {
+    "before the taking is sent": Death(unsent("take"), "pending"),
+    "the taking is committed": Death(committed("take"), "dialed", "UNKNOWN", calls=0),
+    "the command is written": Death(COMMAND_WRITTEN, "dialed", "UNKNOWN", calls=0),
+    "the command is executed": Death(COMMAND_EXECUTED, "dialed", lives=True),
+    "the reply is there": Death(JOB_TOLD, "dialed", lives=True),
+    "the call has ended": Death(END_TOLD, "dialed", "UNKNOWN"),
+    "before the result is sent": Death(unsent("finish"), "dialed", "UNKNOWN"),
+    "the result is committed": Death(committed("finish"), "ended"),
+    "the notification is claimed": Death(CLAIMED, "ended"),
+    "the notification is written": Death(not_had(NOTIFICATION), "ended", posts=1),
+    "the notification is accepted": Death(accepted(NOTIFICATION), "ended", posts=2),
+    "before its delivery is sent": Death(unsent("outbox_delivered"), "ended", posts=2),
+    "its delivery is committed": Death(committed("outbox_delivered"), "ended", posts=1),
+}
+
+
+@pytest.mark.parametrize("death", IVR.values(), ids=[name.replace(" ", "_") for name in IVR])
+@sure
+async def test_an_ivr_contact_is_called_once_at_most_and_told_whenever_its_dialer_is_killed(
+    here: Crossroads, death: Death
+) -> None:
+    contact = ivr()
+    await dies(here, contact, death)
+    if death.posts is not None:
+        assert_that(here.notifications(contact), has_length(death.posts))
+
+
+AGENT = {
+    "before the taking is sent": Death(unsent("take"), "pending"),
+    "the taking is committed": Death(committed("take"), "agent_pending", lapses=True),
+    "the request is written": Death(not_had(REQUEST), "agent_pending", lapses=True),
+    "the request is accepted": Death(accepted(REQUEST), "agent_pending"),
+    "before the dialing is sent": Death(unsent("dial_agent"), "agent_pending"),
+    "the dialing is committed": Death(committed("dial_agent"), "dialed", "UNKNOWN", calls=0, end_chats=1),
+    "the command is written": Death(COMMAND_WRITTEN, "dialed", "UNKNOWN", calls=0, end_chats=1),
+    "the command is executed": Death(COMMAND_EXECUTED, "dialed", lives=True),
+    "the reply is answered": Death(REPLY_ANSWERED, "dialed", lives=True),
+    "before the bridge is sent": Death(unsent("mark_bridged"), "dialed", lives=True),
+    "the bridge is committed": Death(committed("mark_bridged"), "dialed", lives=True),
+}
+
+
+@pytest.mark.parametrize("death", AGENT.values(), ids=[name.replace(" ", "_") for name in AGENT])
+@sure
+async def test_an_agent_contact_is_called_once_at_most_and_its_agent_freed_whenever_its_dialer_is_killed(
+    here: Crossroads, death: Death
+) -> None:
+    # Not before the dialer is dead, where it dies before.
+    here.vc.behave("reply", "late", delay=0.3)
+    contact = agent()
+    await dies(here, contact, death)
+    assert_that(here.requests(contact), is_(death.requests))
+    # Whatever the VC repeats, it has its answer.
+    await here.until(lambda: here.vc.summary()["agentReplies"]["underWay"] == 0, "the VC's replies")
+
+
+NO_AGENT = {
+    "before the return is sent": Death(unsent("give_back"), "agent_pending", requests=2),
+    "the return is committed": Death(committed("give_back"), "pending", requests=2),
+}
+
+
+@pytest.mark.parametrize("death", NO_AGENT.values(), ids=[name.replace(" ", "_") for name in NO_AGENT])
+@sure
+async def test_a_contact_without_an_agent_goes_back_whenever_its_dialer_is_killed(
+    here: Crossroads, death: Death
+) -> None:
+    here.vc.behave("reply", "no_agent", next=1)
+    contact = agent()
+    await dies(here, contact, death)
+    assert_that(here.requests(contact), is_(death.requests))
+
+
+DROPPED = {
+    "the end chat is written": Death(not_had(END_CHAT), "ended", end_chats=1, posts=1),
+    "the end chat is accepted": Death(accepted(END_CHAT), "ended", end_chats=1, posts=2),
+}
+
+
+@pytest.mark.parametrize("death", DROPPED.values(), ids=[name.replace(" ", "_") for name in DROPPED])
+@sure
+async def test_an_end_chat_reaches_the_vc_under_one_key_whenever_its_dialer_is_killed(
+    here: Crossroads, death: Death
+) -> None:
+    here.switch.rules = Rules([Rule(outcome="dropped_before_bridge", ring=0.01, talk=0.05, bridge_delay=5)])
+    contact = agent()
+    await dies(here, contact, death)
+    assert_that(here.end_chats(contact), has_length(death.posts or 0))
+
+
+# -- what the campaign manager asks ------------------------------------------------------------------------------------
+
+LATER = "2099-01-01T00:00:00Z"
+
+
+async def is_lost(here: Crossroads, point: Point, path: str, body: Any = None) -> None:
+    """Kill the dialer at this point of its answering a request, and start it again."""
+    reached = Deferred.fromCoroutine(point.reached(here))
+    asking = Deferred.fromCoroutine(here.post(path, body))
+    await reached
+    assert here.dialer_process is not None
+    await here.kill(here.dialer_process)
+    try:
+        await asking
+    except ResponseNeverReceived:
+        pass
+    else:
+        raise AssertionError("it was answered")
+    here.let_all_pass()
+    await here.run()
+
+
+@pytest.mark.parametrize(("point", "had"), [(unsent("insert_contacts"), False), (committed("insert_contacts"), True)])
+@pytest.mark.parametrize("number", [1, 3])
+@sure
+async def test_contacts_whose_answer_was_lost_are_posted_again_and_stored_once(
+    here: Crossroads, number: int, point: Point, had: bool
+) -> None:
+    campaign = f"lost-{number}-{had}"
+    contacts = [ivr(startTime=LATER, campaignId=campaign) for _ in range(number)]
+    path, body = ("/contacts", contacts) if number > 1 else ("/contact", contacts[0])
+    await is_lost(here, point, path, body)
+    counts = {"accepted": 0, "duplicates": number} if had else {"accepted": number, "duplicates": 0}
+    assert_that((await here.post(path, body)).body, equal_to(counts))
+    assert_that((await here.get(f"/campaign/{campaign}")).body["byStatus"], equal_to({"pending": number}))
+
+
+@sure
+async def test_a_list_that_was_not_committed_is_not_stored_at_all(here: Crossroads) -> None:
+    contacts = [ivr(startTime=LATER, campaignId="uncommitted") for _ in range(3)]
+    point = Point("database", (*unsent("insert_contacts").steps, asked("COMMIT")))
+    await is_lost(here, point, "/contacts", contacts)
+    assert_that((await here.get("/campaign/uncommitted")).status, is_(404))
+    assert_that((await here.post("/contacts", contacts)).body, equal_to({"accepted": 3, "duplicates": 0}))
+
+
+@pytest.mark.parametrize(
+    ("control", "point", "changed"),
+    [
+        ("stop", unsent("campaign_stop"), 1),
+        ("stop", committed("campaign_stop"), 0),
+        ("purge", unsent("campaign_purge"), 1),
+        ("purge", committed("campaign_purge"), None),
+    ],
+)
+@sure
+async def test_a_control_whose_answer_was_lost_is_asked_for_again_and_done_once(
+    here: Crossroads, control: str, point: Point, changed: int | None
+) -> None:
+    campaign = f"{control}-{changed}"
+    await here.load(ivr(startTime=LATER, campaignId=campaign))
+    await is_lost(here, point, f"/campaign/{campaign}/{control}")
+    again = await here.post(f"/campaign/{campaign}/{control}")
+    if changed is None:
+        assert_that(again.status, is_(404))
+    else:
+        assert_that(again.body, equal_to({"campaignId": campaign, "contacts": changed}))
+    left = await here.get(f"/campaign/{campaign}")
+    if control == "stop":
+        assert_that(left.body["byStatus"], equal_to({"stopped": 1}))
+    else:
+        assert_that(left.status, is_(404))
+
+
+# -- the lease ---------------------------------------------------------------------------------------------------------
+
+
+@sure
+async def test_a_dialer_killed_as_it_gets_its_name_leaves_it_to_the_next_at_once(here: Crossroads) -> None:
+    assert here.dialer_process is not None
+    await here.kill(here.dialer_process)
+    reached = Deferred.fromCoroutine(committed("lease_claim").reached(here))
+    killed = here.spawn(here.environment(LEASE_TIME="600"))
+    await reached
+    await here.kill(killed)
+    here.let_all_pass()
+    contact = ivr()
+    await here.run(LEASE_TIME="600")
+    await here.load(contact)
+    await here.ends_well(contact, "NORMAL_CLEARING")
