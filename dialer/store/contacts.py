@@ -85,6 +85,7 @@ class ContactStore:
         self._me = {"owner": owner, "instance": instance}
         self._hold = hold
         self._never_sent: dict[str, int] = {}
+        self._claiming: set[str] = set()
         self.owner = owner
 
     async def add(self, contacts: Sequence[NewContact]) -> Added:
@@ -153,11 +154,15 @@ class ContactStore:
     async def _claimed(
         self, query: str, asked: Mapping[str, Any], contact_id: str, *, taking: int, status: Status
     ) -> Contact | None:
+        self._claiming.add(contact_id)
         try:
             rows = await self._database.run(query, asked)
         except CommitUnknown:
-            # Nothing was sent yet: when the row says that the claim was committed it is ours to go on with.
+            # Nothing was sent yet: when the row says that the claim was committed it is ours to go on with. Unless it
+            # was taken over meanwhile: then another dialer may have made the same claim, and sent it.
             found = await self._read_again(contact_id)
+            if contact_id not in self._claiming:
+                return None
             if found is not None and (found.owner, found.taking, found.status) == (self.owner, taking, status):
                 return found
             # The server may still commit it, after all: should this taking turn up as ours, nothing was sent for it.
@@ -165,7 +170,12 @@ class ContactStore:
             if len(self._never_sent) > NEVER_SENT_KEPT:
                 self._never_sent.pop(next(iter(self._never_sent)))
             return None
-        return contact_of(rows[0]) if rows else None
+        finally:
+            self._claiming.discard(contact_id)
+        if not rows:
+            return None
+        self._never_sent.pop(contact_id, None)
+        return contact_of(rows[0])
 
     async def _read_again(self, contact_id: str) -> Contact | None:
         """The contact as stored, however long the database takes to come back: only this process knows that nothing
@@ -230,7 +240,16 @@ class ContactStore:
 
     async def take_over(self) -> list[HeldContact]:
         """Make contacts ours that a dialer without a lease held. At most TAKE_OVER_AT_ONCE at a time."""
-        rows = await self._database.run(sql("take_over"), self._me | {"limit": TAKE_OVER_AT_ONCE})
+        try:
+            rows = await self._database.run(sql("take_over"), self._me | {"limit": TAKE_OVER_AT_ONCE})
+        except CommitUnknown:
+            self._never_sent.clear()
+            self._claiming.clear()
+            raise
+        for row in rows:
+            # Whoever held it may have sent it, in a taking of the same number as one that we gave up.
+            self._never_sent.pop(row["id"], None)
+            self._claiming.discard(row["id"])
         return [HeldContact(contact_of(row), row["dialed_ago"]) for row in rows]
 
     async def overdue_replies(self, timeout: float) -> list[Contact]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -355,7 +355,7 @@ def _values(contact: Any) -> dict[str, Any]:
 # a commit whose outcome is unknown
 
 
-@stands_in_for(Database, but=frozenset({"lose_the_next"}))
+@stands_in_for(Database, but=frozenset({"lose_the_next", "lose_take_overs"}))
 class Unsteady:
     """A database that loses the connection at the next claim, before or after it was committed, and is then down for
     `outages` questions."""
@@ -364,12 +364,14 @@ class Unsteady:
         self._database = database
         self._committed = committed
         self._outages = outages
+        self._claims: tuple[str, ...] = (sql("take"), sql("dial_agent"))
         self._lost = False
+        self.during_outage: Callable[[], Awaitable[object]] | None = None
         self.pauses = 0
         self.stopped = False
 
     async def run(self, query: str, params: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
-        if query in (sql("take"), sql("dial_agent")) and not self._lost:
+        if query in self._claims and not self._lost:
             self._lost = True
             if self._committed:
                 await self._database.run(query, params)
@@ -382,12 +384,18 @@ class Unsteady:
     def lose_the_next(self) -> None:
         self._lost = False
 
+    def lose_take_overs(self) -> None:
+        self._claims = (sql("take_over"),)
+        self._lost = False
+
     @property
     def running(self) -> bool:
         return not self.stopped
 
     async def pause(self) -> None:
         self.pauses += 1
+        if self.during_outage is not None:
+            await self.during_outage()
 
 
 @pytest.mark.parametrize("outages", [0, 2])
@@ -435,6 +443,77 @@ async def test_a_taking_that_was_committed_is_not_taken_for_never_sent(tables: T
     taken = await store.take_for_call(await tables.put(), SWITCH)
     assert taken is not None
     assert_that(store.never_sent(taken), is_(False))
+
+
+@sure
+async def test_a_taking_that_was_given_up_is_not_taken_for_never_sent_once_it_was_made_after_all(
+    tables: Tables,
+) -> None:
+    waiting = await tables.active(status=Status.AGENT_PENDING, taking=3)
+    store = await tables.dialer(database=Unsteady(tables.database, committed=False))
+    assert_that(await store.dial_agent(waiting, "1005", SWITCH), none())
+    dialed = await store.dial_agent(waiting, "1005", SWITCH)
+    assert dialed is not None
+    assert_that(store.never_sent(dialed), is_(False))
+
+
+@sure
+async def test_a_taking_that_was_given_up_is_still_never_sent_when_the_contact_is_not_to_be_had(
+    tables: Tables,
+) -> None:
+    unsteady = Unsteady(tables.database, committed=False)
+    store = await tables.dialer(database=unsteady)
+    contact = await tables.put()
+    assert_that(await store.take_for_call(contact, SWITCH), none())
+    # The server has committed it after all.
+    await tables.run("UPDATE contacts SET status = 'dialed', taking = 1, owner = 'me', dial_time = now()")
+    assert_that(await store.take_for_call(contact, SWITCH), none())
+    assert_that(store.never_sent(await tables.get()), is_(True))
+
+
+@pytest.mark.parametrize("answered", [True, False])
+@sure
+async def test_a_taking_that_another_dialer_made_instead_is_not_taken_for_never_sent_when_it_is_taken_over(
+    tables: Tables, answered: bool
+) -> None:
+    unsteady = Unsteady(tables.database, committed=False)
+    store = await tables.dialer(database=unsteady)
+    contact = await tables.put()
+    assert_that(await store.take_for_call(contact, SWITCH), none())
+    # Of the same number, and sent.
+    other = await tables.dialer("other")
+    taken = await other.take_for_call(contact, SWITCH)
+    assert taken is not None
+    assert_that(store.never_sent(taken), is_(True))
+    await tables.end_lease("other")
+    if answered:
+        assert_that(await store.take_over(), has_length(1))
+    else:
+        unsteady.lose_take_overs()
+        with pytest.raises(CommitUnknown):
+            await store.take_over()
+    assert_that(store.never_sent(taken), is_(False))
+
+
+@sure
+async def test_a_taking_that_another_dialer_made_instead_is_not_gone_on_with_when_it_was_taken_over(
+    tables: Tables,
+) -> None:
+    unsteady = Unsteady(tables.database, committed=False, outages=1)
+    store = await tables.dialer(database=unsteady)
+    contact = await tables.put()
+    other = await tables.dialer("other")
+
+    async def other_dies() -> None:
+        await other.take_for_call(contact, SWITCH)
+        await tables.end_lease("other")
+        await store.take_over()
+
+    unsteady.during_outage = other_dies
+    assert_that(await store.take_for_call(contact, SWITCH), none())
+    stored = await tables.get()
+    assert_that(stored, has_properties(status=Status.DIALED, taking=1, owner="me"))
+    assert_that(store.never_sent(stored), is_(False))
 
 
 @sure
