@@ -95,7 +95,7 @@ class Agents:
     async def _ask(self, contact: Contact) -> None:
         if not self._may_ask():
             self.log.error("No agent requested for contact {id}: this dialer lost its lease meanwhile", id=contact.id)
-            await self._back_to_queue(contact)
+            await self._back_to_queue(contact, "the dialer lost its lease")
             return
         answer: AgentRequest = await self._connector.request_agent(contact, esl_host_default=self._efswitch_ip)
         if answer.kind is AgentRequestKind.ACCEPTED:
