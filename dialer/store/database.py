@@ -1,7 +1,7 @@
 """The database: a pool of connections that heals by itself, and what a statement's failure means.
 
 Statements wait in line for a connection, run on the server one transaction each, and are never left half-way by a
-caller that goes away.
+caller that goes away. A caller is answered in time, whatever the database does: its statement may go on without it.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from random import Random
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import psycopg2.errors
 from twisted.application.service import Service
@@ -19,11 +19,12 @@ from twisted.logger import Logger
 
 from dialer.pacing import backoff
 from dialer.store.deferred import shield
-from dialer.store.errors import CommitUnknown, DatabaseDown, DatabaseError
+from dialer.store.errors import CommitUnknown, DatabaseDown, DatabaseError, Unable, Unanswered
 from dialer.store.link import Link, guarded_dsn
+from dialer.store.notices import Notices
 from dialer.store.transaction import Run, Work, in_transaction
 
-__all__ = ["CommitUnknown", "Database", "DatabaseDown", "DatabaseError", "Run"]
+__all__ = ["CommitUnknown", "Database", "DatabaseDown", "DatabaseError", "Run", "Unanswered"]
 
 T = TypeVar("T")
 
@@ -58,8 +59,9 @@ def reconnect_delay(failures: int, random: Random) -> float:
 class Database(Service):
     """PostgreSQL for the whole process.
 
-    `timeout` (seconds) bounds the wait for a connection, connecting, and each statement. `size` is the most
-    connections that are opened; they are opened when needed. `on_change` is called after `up` has changed.
+    `timeout` (seconds) bounds all that a caller waits for, and each statement and each attempt to connect by itself.
+    `size` is the most connections that are opened; they are opened when needed. `on_change` is called after `up` has
+    changed.
     """
 
     log = Logger()
@@ -83,6 +85,8 @@ class Database(Service):
         self._retry: Any = None
         self._failures = 0
         self._up_waiters: list[Deferred[None]] = []
+        self._pauses: set[Deferred[None]] = set()
+        self._notices = Notices(reactor)
         self.up = False
         """Whether a connection is open."""
         self.reason = "not connected yet"
@@ -94,8 +98,9 @@ class Database(Service):
     async def run(self, query: str, params: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
         """One statement as one transaction; its rows, none when it has no result.
 
-        Fails with DatabaseDown, CommitUnknown, or PostgreSQL's own error (psycopg2). A caller that is cancelled while
-        the statement runs does not stop it; one that waits for a connection leaves the line.
+        Fails with DatabaseDown, CommitUnknown, or PostgreSQL's own error (psycopg2), within `timeout`. A caller that is
+        cancelled, or out of time (Unanswered), while the statement runs does not stop it; one that waits for a
+        connection leaves the line.
         """
 
         async def once(link: Link) -> list[dict[str, Any]]:
@@ -107,7 +112,7 @@ class Database(Service):
         """Several statements as one transaction: `work(run)` with a `run` like the above, committed when it returns.
 
         Rolled back when `work` raises. It is called again when PostgreSQL rolled it back for a deadlock, so it may
-        have no other effects. Fails as `run`: CommitUnknown only when the COMMIT itself was sent.
+        have no other effects. Fails as `run`: CommitUnknown only when the COMMIT itself was sent, or may yet be.
         """
 
         async def once(link: Link) -> T:
@@ -124,8 +129,13 @@ class Database(Service):
         return waiter
 
     async def pause(self) -> None:
-        """Returns after a while, for who tries something again."""
-        await deferLater(self._reactor, PAUSE)
+        """Returns after a while, for who tries something again; cancelled when the service stops."""
+        pause: Deferred[None] = deferLater(self._reactor, PAUSE)
+        self._pauses.add(pause)
+        try:
+            await pause
+        finally:
+            self._pauses.discard(pause)
 
     async def ready(self) -> None:
         """Returns when a connection is open."""
@@ -148,6 +158,8 @@ class Database(Service):
             self._retry = None
         for waiter in list(self._line):
             waiter.errback(DatabaseDown(STOPPING))
+        for pause in list(self._pauses):
+            pause.cancel()
         if self._attempt is not None:
             self._attempt.close()
         if self._connecting is not None:
@@ -171,15 +183,30 @@ class Database(Service):
     # Who gets which connection.
 
     async def _with_link(self, use: Callable[[Link], Awaitable[T]]) -> T:
-        for tries_left in reversed(range(TRIES)):
-            link = await self._acquire()
-            try:
-                return await self._shielded(link, use)
-            except _ROLLED_BACK:
-                if not tries_left:
-                    raise
-            await deferLater(self._reactor, self._random.uniform(0.01, 0.1))
-        raise AssertionError("not reached")
+        under_way = False
+
+        async def tried() -> T:
+            nonlocal under_way
+            for tries_left in reversed(range(TRIES)):
+                link = await self._acquire()
+                under_way = True
+                try:
+                    return await self._shielded(link, use)
+                except _ROLLED_BACK:
+                    if not tries_left:
+                        raise
+                under_way = False
+                await deferLater(self._reactor, self._random.uniform(0.01, 0.1))
+            raise AssertionError("not reached")
+
+        def too_late(_result: object, timeout: float) -> NoReturn:
+            if under_way:
+                raise Unanswered(f"no answer in {timeout:g} s")
+            raise DatabaseDown(self.reason or f"no free connection in {timeout:g} s")
+
+        # One timer for all that the caller waits for. What runs on a link is bounded by the link.
+        answer = Deferred.fromCoroutine(tried())
+        return await answer.addTimeout(self._timeout, self._reactor, onTimeoutCancel=too_late)
 
     def _shielded(self, link: Link, use: Callable[[Link], Awaitable[T]]) -> Deferred[T]:
         """What `use` returns; it runs to its end, and the link is released then, even if the caller is cancelled."""
@@ -187,6 +214,9 @@ class Database(Service):
         async def whole() -> T:
             try:
                 return await use(link)
+            except Unable as error:
+                self._notices.unable(error)
+                raise
             finally:
                 self._release(link)
 
@@ -204,7 +234,7 @@ class Database(Service):
         return outer
 
     def _acquire(self) -> Deferred[Link]:
-        """A link of one's own; fails with DatabaseDown after `timeout`."""
+        """A link of one's own; who is cancelled leaves the line."""
         if not self.running:
             return fail(DatabaseDown(STOPPING))
         while self._idle:
@@ -214,13 +244,9 @@ class Database(Service):
         if len(self._line) >= LONGEST_LINE:
             return fail(DatabaseDown(f"{LONGEST_LINE} statements wait for a connection already"))
 
-        def too_late(_result: object, _timeout: float) -> None:
-            raise DatabaseDown(self.reason or f"no free connection in {self._timeout:g} s")
-
+        # However it ends, it no longer stands in the line; `_release` takes it out before it serves it.
         waiter: Deferred[Link] = Deferred()
         self._line.append(waiter)
-        # However it ends, it no longer stands in the line; `_release` takes it out before it serves it.
-        waiter.addTimeout(self._timeout, self._reactor, onTimeoutCancel=too_late)
         self._grow()
 
         def leave(result: Any) -> Any:
@@ -312,6 +338,8 @@ class Database(Service):
         if self.running:
             if not self._links:
                 self._note_down(reason)
+            elif link.silent:
+                self.log.error("A connection to the database was given up: {reason}", reason=reason)
             self._grow()
 
     def _note_down(self, reason: str) -> None:

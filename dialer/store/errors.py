@@ -13,5 +13,20 @@ class DatabaseDown(DatabaseError):
     """The database is not reachable or not able; nothing was changed, so the same may be asked again."""
 
 
+class Unable(DatabaseDown):
+    """PostgreSQL is there and rolled the statement back: cancelled, a lock not had in time, a full disk, a standby.
+
+    `code` is its SQLSTATE.
+    """
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
 class CommitUnknown(DatabaseError):
-    """The connection was lost after the statement was sent; it may or may not have been committed."""
+    """The statement was sent and its answer is missing; it may or may not have been committed."""
+
+
+class Unanswered(CommitUnknown):
+    """There was no answer in time. The statement may still be running, and be committed later."""

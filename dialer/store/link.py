@@ -19,7 +19,7 @@ from twisted.python.failure import Failure
 from txpostgres.txpostgres import Connection, Cursor
 
 from dialer.store.deferred import shield
-from dialer.store.errors import CommitUnknown, DatabaseDown
+from dialer.store.errors import CommitUnknown, DatabaseDown, Unable
 from dialer.store.resolve import resolved
 
 GRACE = 0.5
@@ -30,17 +30,20 @@ KEEPALIVES: Mapping[str, str] = {"keepalives_idle": "10", "keepalives_interval":
 
 _LOST = (psycopg2.OperationalError, psycopg2.InterfaceError, ConnectionDone)
 
-# Rolled back by a server that cannot serve now: cancelled by a timeout, a lock not had in time, resources exhausted,
-# a standby. The same may be asked again later.
-_UNABLE = ("57014", "55P03", "53", "25006")
+# Rolled back by a server that cannot serve now: cancelled by a timeout, a lock not had in time, resources exhausted (a
+# full disk among them), a standby, an error of its operating system. The same may be asked again later.
+_UNABLE = ("57014", "55P03", "53", "25006", "58")
 
 
 def guarded_dsn(conninfo: str, *, timeout: float, application_name: str) -> str:
-    """`conninfo` with what bounds every wait on the server's side and in the kernel, and UTC times."""
+    """`conninfo` with what bounds every wait on the server's side and in the kernel, and UTC times.
+
+    The server gives up a little before our caller does, so that what became of the statement is usually known.
+    """
     given = parse_dsn(conninfo)
     milliseconds = round(timeout * 1000)
     settings = {
-        "statement_timeout": milliseconds,
+        "statement_timeout": milliseconds * 9 // 10,
         "lock_timeout": milliseconds * 3 // 4,
         "idle_in_transaction_session_timeout": milliseconds * 2,
         "timezone": "UTC",
@@ -107,6 +110,8 @@ class Link:
         self._open = False
         self._opening: Deferred[None] | None = None
         self._given_up: str | None = None
+        self._watching: Any = None
+        self._due = 0.0
         self.busy = False
         self.proven = False
         """Whether it has served a statement."""
@@ -172,7 +177,7 @@ class Link:
         self._reactor.removeReader(self._socket)
         done: Deferred[Any] = cursor.execute(query, params)
         if sent := not done.called:
-            timer = self._reactor.callLater(self._timeout + GRACE, self._give_up)
+            self._watch()
         elif not self._socket.pollable().closed:
             self._reactor.addReader(self._socket)
         self.busy = True
@@ -186,18 +191,33 @@ class Link:
             raise self._meaning(error, sent) from error
         finally:
             self.busy = False
-            if sent and timer.active():
-                timer.cancel()
         self.proven = True
         return rows
 
     def close(self) -> None:
         """Close without a word to `on_lost`; a statement under way fails."""
         self._open = False
+        if self._watching is not None:
+            self._watching.cancel()
+            self._watching = None
         if self._opening is not None:
             self._opening.cancel()
         if self._socket.pollable() is not None:
             self._socket.close()
+
+    def _watch(self) -> None:
+        """Give the server up when it does not answer; one timer serves many statements, as nearly all are answered."""
+        self._due = self._reactor.seconds() + self._timeout + GRACE
+        if self._watching is None:
+            self._watching = self._reactor.callLater(self._timeout + GRACE, self._look)
+
+    def _look(self) -> None:
+        self._watching = None
+        left = self._due - self._reactor.seconds()
+        if self.busy and left > 0:
+            self._watching = self._reactor.callLater(left, self._look)
+        elif self.busy:
+            self._give_up()
 
     def _give_up(self) -> None:
         self._given_up = f"no answer in {self._timeout + GRACE:g} s"
@@ -219,5 +239,5 @@ class Link:
             text = first_line(error) if self._given_up is None else self._given_up
             return CommitUnknown(text) if sent else DatabaseDown(text)
         if isinstance(error, psycopg2.Error) and (error.pgcode or "").startswith(_UNABLE):
-            return DatabaseDown(first_line(error))
+            return Unable(error.pgcode or "", first_line(error))
         return error

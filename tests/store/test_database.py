@@ -25,7 +25,7 @@ from twisted.internet.task import deferLater
 
 import dialer.store.database as module
 from dialer.contact import Status
-from dialer.store.database import Database, DatabaseDown, reconnect_delay
+from dialer.store.database import Database, DatabaseDown, Unanswered, reconnect_delay
 from dialer.store.link import guarded_dsn
 
 
@@ -116,7 +116,8 @@ async def test_waiting_for_a_connection_is_bounded(reactor, small):
         await small.run("SELECT 1")
     assert_that(reactor.seconds() - started, less_than(1.0))
     release.callback(None)
-    await holding
+    with pytest.raises(Unanswered):
+        await holding
 
 
 @pytest_twisted.ensureDeferred
@@ -387,14 +388,14 @@ async def test_a_listener_that_fails_harms_nobody(reactor, conninfo, logged_fail
 async def test_the_server_itself_bounds_statements_locks_and_idle_transactions(small):
     names = "statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"
     values = [(await small.run(f"SHOW {name}"))[0][name] for name in names]
-    assert_that(values, contains_exactly("500ms", "375ms", "1s"))
+    assert_that(values, contains_exactly("450ms", "375ms", "1s"))
 
 
 def test_options_of_the_operator_are_kept_and_ours_added():
     given = "postgresql://u:p@h:5433/d?options=-c%20search_path%3Dx&keepalives_idle=60&sslmode=require"
     dsn = parse_dsn(guarded_dsn(given, timeout=3, application_name="dialer a"))
     assert_that(dsn, has_entries(keepalives_idle="60", sslmode="require", password="p", application_name="dialer a"))
-    assert_that(dsn["options"], contains_string("-c search_path=x -c statement_timeout=3000"))
+    assert_that(dsn["options"], contains_string("-c search_path=x -c statement_timeout=2700"))
 
 
 def test_waits_between_attempts_grow_with_jitter_up_to_five_seconds():
