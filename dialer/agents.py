@@ -163,7 +163,7 @@ class Agents:
         if placed is Placed.NO_SWITCH:
             raise EFSwitchDown("EFSwitch is down, the customer was not called")
         if placed is Placed.TAKEN_ALREADY:
-            return await self._lost_the_race(contact, reply)
+            return await self._lost_the_race(reply)
         return await self._after(contact)
 
     async def _find(self, reply: AgentReply) -> Contact:
@@ -190,14 +190,14 @@ class Agents:
         )
         return await self._after(contact)
 
-    async def _lost_the_race(self, contact: Contact, reply: AgentReply) -> Contact:
-        """The row was not as it was read: somebody acted on the reply, it just expired, or our lease ran out."""
+    async def _lost_the_race(self, reply: AgentReply) -> Contact:
+        """The row was not as it was read: somebody acted on the reply, it just expired, or it was not committed."""
         found = await self._find(reply)
-        if (found.status, found.taking) != (Status.AGENT_PENDING, contact.taking):
+        if found.status is not Status.AGENT_PENDING:
             return await self._too_late(found, reply)
         if found.end_time is not None and found.end_time <= self._now():
             return await self._expired(found, reply)
-        raise DatabaseDown("this dialer has no lease on its contacts just now")
+        raise DatabaseDown("the contact could not be claimed just now, as without a lease")
 
     async def _too_late(self, contact: Contact, reply: AgentReply) -> Contact:
         if contact.agent is not None and contact.agent == reply.agent:

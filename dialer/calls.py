@@ -235,13 +235,11 @@ class Calls:
         the call counts as young from the answer on, but an end is its own from the question on.
         """
         contact = held.contact
-        if contact.status is not Status.DIALED or contact.id in self._calls:
+        if contact.status is not Status.DIALED or contact.id in self._calls or self._store.never_sent(contact):
             return
         ago = max(0.0, held.dialed_ago or 0.0)
         call = self._calls[contact.id] = Call(contact, self._clock.seconds() - ago, bridged=contact.bridged)
-        if self._store.never_sent(contact):
-            self._close(call, Status.PENDING, reason="never sent", end_chat=contact.is_agent)
-        elif end := self._ends.pop(contact.id, since=asked_at - ago):
+        if end := self._ends.pop(contact.id, since=asked_at - ago):
             self._end(call, end)
 
     def release(self, call: Call) -> None:

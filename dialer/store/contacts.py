@@ -5,7 +5,7 @@ A change names the status and the taking that it starts from, so the second of t
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from attrs import field, frozen
@@ -13,7 +13,8 @@ from attrs import field, frozen
 from dialer.contact import CampaignType, Contact, NewContact, Status
 from dialer.errors import DialerError
 from dialer.selection import CampaignQueue, Share
-from dialer.store.database import CommitUnknown, Database, DatabaseError, Run
+from dialer.store.claims import Claim, Claims
+from dialer.store.database import CommitUnknown, Database, Run
 from dialer.store.queries import sql
 from dialer.store.rows import contact_of, posted_json
 
@@ -22,10 +23,6 @@ EXPIRE_AT_ONCE = 500
 
 TAKE_OVER_AT_ONCE = 1000
 """Rows that one take-over statement may change, likewise."""
-
-
-NEVER_SENT_KEPT = 1000
-"""Takings whose commit was unknown that are remembered: one for each contact under way when the database went down."""
 
 
 class ContactClash(DialerError):
@@ -84,8 +81,7 @@ class ContactStore:
         self._database = database
         self._me = {"owner": owner, "instance": instance}
         self._hold = hold
-        self._never_sent: dict[str, int] = {}
-        self._claiming: set[str] = set()
+        self._claims = Claims(database, owner=owner, undo=self._undo)
         self.owner = owner
 
     async def add(self, contacts: Sequence[NewContact]) -> Added:
@@ -144,53 +140,39 @@ class ContactStore:
             "status": status,
             "switch": switch,
         }
-        return await self._claimed(sql("take"), asked, contact.id, taking=contact.taking + 1, status=status)
+        try:
+            return await self._claims.make(
+                sql("take"), asked, Claim(contact.id, contact.taking, contact.taking + 1, status)
+            )
+        except CommitUnknown:
+            # It is not ours to go on with; the others in line may be.
+            return None
 
     async def dial_agent(self, contact: Contact, agent: str, switch: str) -> Contact | None:
         """agent_pending → dialed for this dialer. None when it no longer waits for this reply, or is past its end."""
         asked = self._me | {"id": contact.id, "taking": contact.taking, "agent": agent, "switch": switch}
-        return await self._claimed(sql("dial_agent"), asked, contact.id, taking=contact.taking, status=Status.DIALED)
+        return await self._claims.make(
+            sql("dial_agent"), asked, Claim(contact.id, contact.taking, contact.taking, Status.DIALED)
+        )
 
-    async def _claimed(
-        self, query: str, asked: Mapping[str, Any], contact_id: str, *, taking: int, status: Status
-    ) -> Contact | None:
-        self._claiming.add(contact_id)
-        try:
-            rows = await self._database.run(query, asked)
-        except CommitUnknown:
-            # Nothing was sent yet: when the row says that the claim was committed it is ours to go on with. Unless it
-            # was taken over meanwhile: then another dialer may have made the same claim, and sent it.
-            found = await self._read_again(contact_id)
-            if contact_id not in self._claiming:
-                return None
-            if found is not None and (found.owner, found.taking, found.status) == (self.owner, taking, status):
-                return found
-            # The server may still commit it, after all: should this taking turn up as ours, nothing was sent for it.
-            self._never_sent[contact_id] = taking
-            if len(self._never_sent) > NEVER_SENT_KEPT:
-                self._never_sent.pop(next(iter(self._never_sent)))
-            return None
-        finally:
-            self._claiming.discard(contact_id)
-        if not rows:
-            return None
-        self._never_sent.pop(contact_id, None)
-        return contact_of(rows[0])
-
-    async def _read_again(self, contact_id: str) -> Contact | None:
-        """The contact as stored, however long the database takes to come back: only this process knows that nothing
-        was sent yet. Fails with DatabaseError when the dialer stops."""
-        while True:
-            try:
-                return await self.get(contact_id)
-            except DatabaseError:
-                if not self._database.running:
-                    raise
-                await self._database.pause()
+    async def _undo(self, contact: Contact) -> None:
+        """Nothing was sent for it, nor will be; its agent, if one is reserved, is let go."""
+        await self.apply(
+            [
+                Change(
+                    contact.id,
+                    contact.taking,
+                    contact.status,
+                    Status.PENDING,
+                    end_chat=bool(contact.agent),
+                    reason="never sent",
+                )
+            ]
+        )
 
     def never_sent(self, contact: Contact) -> bool:
-        """Whether this is a taking of ours for which certainly nothing was sent."""
-        return self._never_sent.get(contact.id) == contact.taking
+        """Whether this is a claim of ours for which nothing was sent, and that is being undone."""
+        return self._claims.undecided(contact)
 
     async def apply(self, changes: Sequence[Change]) -> dict[tuple[str, int], str]:
         """Make these changes; the (contact id, taking) of those that changed something, with the new status.
@@ -240,16 +222,11 @@ class ContactStore:
 
     async def take_over(self) -> list[HeldContact]:
         """Make contacts ours that a dialer without a lease held. At most TAKE_OVER_AT_ONCE at a time."""
-        try:
-            rows = await self._database.run(sql("take_over"), self._me | {"limit": TAKE_OVER_AT_ONCE})
-        except CommitUnknown:
-            self._never_sent.clear()
-            self._claiming.clear()
-            raise
-        for row in rows:
-            # Whoever held it may have sent it, in a taking of the same number as one that we gave up.
-            self._never_sent.pop(row["id"], None)
-            self._claiming.discard(row["id"])
+
+        async def take_over() -> list[dict[str, Any]]:
+            return await self._database.run(sql("take_over"), self._me | {"limit": TAKE_OVER_AT_ONCE})
+
+        rows = await self._claims.while_taking_over(take_over)
         return [HeldContact(contact_of(row), row["dialed_ago"]) for row in rows]
 
     async def overdue_replies(self, timeout: float) -> list[Contact]:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 import pytest_twisted
-from attrs import evolve
 from hamcrest import (
     assert_that,
     close_to,
@@ -31,9 +29,7 @@ from dialer.contact import CampaignType, Status
 from dialer.selection import Share
 from dialer.store import contacts as module
 from dialer.store.contacts import Added, ContactClash
-from dialer.store.database import CommitUnknown, Database, DatabaseDown, DatabaseError
-from dialer.store.queries import sql
-from tests.stand_in import stands_in_for
+from dialer.store.database import DatabaseError
 from tests.store.tables import (
     HOLD,
     SWITCH,
@@ -352,195 +348,6 @@ def _values(contact: Any) -> dict[str, Any]:
     return {field.name: getattr(contact, field.name) for field in type(contact).__attrs_attrs__}
 
 
-# a commit whose outcome is unknown
-
-
-@stands_in_for(Database, but=frozenset({"lose_the_next", "lose_take_overs"}))
-class Unsteady:
-    """A database that loses the connection at the next claim, before or after it was committed, and is then down for
-    `outages` questions."""
-
-    def __init__(self, database: Database, *, committed: bool, outages: int = 0) -> None:
-        self._database = database
-        self._committed = committed
-        self._outages = outages
-        self._claims: tuple[str, ...] = (sql("take"), sql("dial_agent"))
-        self._lost = False
-        self.during_outage: Callable[[], Awaitable[object]] | None = None
-        self.pauses = 0
-        self.stopped = False
-
-    async def run(self, query: str, params: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
-        if query in self._claims and not self._lost:
-            self._lost = True
-            if self._committed:
-                await self._database.run(query, params)
-            raise CommitUnknown("the connection was lost")
-        if self._lost and self._outages:
-            self._outages -= 1
-            raise DatabaseDown("still down")
-        return await self._database.run(query, params)
-
-    def lose_the_next(self) -> None:
-        self._lost = False
-
-    def lose_take_overs(self) -> None:
-        self._claims = (sql("take_over"),)
-        self._lost = False
-
-    @property
-    def running(self) -> bool:
-        return not self.stopped
-
-    async def pause(self) -> None:
-        self.pauses += 1
-        if self.during_outage is not None:
-            await self.during_outage()
-
-
-@pytest.mark.parametrize("outages", [0, 2])
-@sure
-async def test_a_taking_that_turns_out_to_be_committed_is_gone_on_with(tables: Tables, outages: int) -> None:
-    unsteady = Unsteady(tables.database, committed=True, outages=outages)
-    store = await tables.dialer(database=unsteady)
-    contact = await tables.put()
-    taken = await store.take_for_call(contact, SWITCH)
-    assert_that(taken, has_properties(status=Status.DIALED, taking=1, owner="me", switch=SWITCH))
-    assert_that(unsteady.pauses, is_(outages))
-    assert_that(await store.take_for_call(contact, SWITCH), none())
-
-
-@pytest.mark.parametrize("outages", [0, 2])
-@sure
-async def test_a_taking_that_turns_out_not_to_be_committed_was_none(tables: Tables, outages: int) -> None:
-    store = await tables.dialer(database=Unsteady(tables.database, committed=False, outages=outages))
-    contact = await tables.put()
-    assert_that(await store.take_for_agent(contact), none())
-    assert_that(await tables.get(), equal_to(contact))
-
-
-@sure
-async def test_a_taking_whose_commit_was_given_up_is_known_for_never_sent(tables: Tables) -> None:
-    store = await tables.dialer(database=Unsteady(tables.database, committed=False))
-    contact = await tables.put()
-    assert_that(await store.take_for_call(contact, SWITCH), none())
-    late = evolve(contact, status=Status.DIALED, taking=1)
-    assert_that((store.never_sent(late), store.never_sent(evolve(late, taking=2))), is_((True, False)))
-
-
-@sure
-async def test_an_agents_call_whose_commit_was_given_up_is_known_for_never_sent(tables: Tables) -> None:
-    waiting = await tables.active(status=Status.AGENT_PENDING, taking=3)
-    store = await tables.dialer(database=Unsteady(tables.database, committed=False))
-    assert_that(store.never_sent(waiting), is_(False))
-    assert_that(await store.dial_agent(waiting, "1005", SWITCH), none())
-    assert_that(store.never_sent(evolve(waiting, status=Status.DIALED)), is_(True))
-
-
-@sure
-async def test_a_taking_that_was_committed_is_not_taken_for_never_sent(tables: Tables) -> None:
-    store = await tables.dialer(database=Unsteady(tables.database, committed=True))
-    taken = await store.take_for_call(await tables.put(), SWITCH)
-    assert taken is not None
-    assert_that(store.never_sent(taken), is_(False))
-
-
-@sure
-async def test_a_taking_that_was_given_up_is_not_taken_for_never_sent_once_it_was_made_after_all(
-    tables: Tables,
-) -> None:
-    waiting = await tables.active(status=Status.AGENT_PENDING, taking=3)
-    store = await tables.dialer(database=Unsteady(tables.database, committed=False))
-    assert_that(await store.dial_agent(waiting, "1005", SWITCH), none())
-    dialed = await store.dial_agent(waiting, "1005", SWITCH)
-    assert dialed is not None
-    assert_that(store.never_sent(dialed), is_(False))
-
-
-@sure
-async def test_a_taking_that_was_given_up_is_still_never_sent_when_the_contact_is_not_to_be_had(
-    tables: Tables,
-) -> None:
-    unsteady = Unsteady(tables.database, committed=False)
-    store = await tables.dialer(database=unsteady)
-    contact = await tables.put()
-    assert_that(await store.take_for_call(contact, SWITCH), none())
-    # The server has committed it after all.
-    await tables.run("UPDATE contacts SET status = 'dialed', taking = 1, owner = 'me', dial_time = now()")
-    assert_that(await store.take_for_call(contact, SWITCH), none())
-    assert_that(store.never_sent(await tables.get()), is_(True))
-
-
-@pytest.mark.parametrize("answered", [True, False])
-@sure
-async def test_a_taking_that_another_dialer_made_instead_is_not_taken_for_never_sent_when_it_is_taken_over(
-    tables: Tables, answered: bool
-) -> None:
-    unsteady = Unsteady(tables.database, committed=False)
-    store = await tables.dialer(database=unsteady)
-    contact = await tables.put()
-    assert_that(await store.take_for_call(contact, SWITCH), none())
-    # Of the same number, and sent.
-    other = await tables.dialer("other")
-    taken = await other.take_for_call(contact, SWITCH)
-    assert taken is not None
-    assert_that(store.never_sent(taken), is_(True))
-    await tables.end_lease("other")
-    if answered:
-        assert_that(await store.take_over(), has_length(1))
-    else:
-        unsteady.lose_take_overs()
-        with pytest.raises(CommitUnknown):
-            await store.take_over()
-    assert_that(store.never_sent(taken), is_(False))
-
-
-@sure
-async def test_a_taking_that_another_dialer_made_instead_is_not_gone_on_with_when_it_was_taken_over(
-    tables: Tables,
-) -> None:
-    unsteady = Unsteady(tables.database, committed=False, outages=1)
-    store = await tables.dialer(database=unsteady)
-    contact = await tables.put()
-    other = await tables.dialer("other")
-
-    async def other_dies() -> None:
-        await other.take_for_call(contact, SWITCH)
-        await tables.end_lease("other")
-        await store.take_over()
-
-    unsteady.during_outage = other_dies
-    assert_that(await store.take_for_call(contact, SWITCH), none())
-    stored = await tables.get()
-    assert_that(stored, has_properties(status=Status.DIALED, taking=1, owner="me"))
-    assert_that(store.never_sent(stored), is_(False))
-
-
-@sure
-async def test_takings_never_sent_are_remembered_up_to_a_number(
-    tables: Tables, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "NEVER_SENT_KEPT", 2)
-    unsteady = Unsteady(tables.database, committed=False)
-    store = await tables.dialer(database=unsteady)
-    contacts = [await tables.put(f"c{n}") for n in range(3)]
-    for contact in contacts:
-        unsteady.lose_the_next()
-        assert_that(await store.take_for_call(contact, SWITCH), none())
-    late = [evolve(contact, status=Status.DIALED, taking=1) for contact in contacts]
-    assert_that([store.never_sent(contact) for contact in late], equal_to([False, True, True]))
-
-
-@sure
-async def test_a_stop_ends_the_reading_again(tables: Tables) -> None:
-    unsteady = Unsteady(tables.database, committed=True, outages=5)
-    unsteady.stopped = True
-    store = await tables.dialer(database=unsteady)
-    with pytest.raises(DatabaseDown):
-        await store.take_for_call(await tables.put(), SWITCH)
-    assert_that(unsteady.pauses, is_(0))
-
-
 @sure
 async def test_a_contact_that_was_purged_and_posted_again_is_not_the_one_that_was_chosen(tables: Tables) -> None:
     store = await tables.dialer()
@@ -557,25 +364,6 @@ async def test_a_contact_taken_and_given_back_meanwhile_is_not_the_one_that_was_
     chosen = await tables.put()
     await tables.run("UPDATE contacts SET taking = taking + 1")
     assert_that(await store.take_for_call(chosen, SWITCH), none())
-
-
-@sure
-async def test_a_taking_whose_commit_is_unknown_is_not_ours_when_another_has_it(tables: Tables) -> None:
-    contact = await tables.put()
-    other = await tables.dialer("other")
-    assert_that(await other.take_for_call(contact, SWITCH), not_none())
-    store = await tables.dialer(database=Unsteady(tables.database, committed=True))
-    assert_that(await store.take_for_call(contact, SWITCH), none())
-    assert_that((await tables.get()).owner, is_("other"))
-
-
-@pytest.mark.parametrize("committed", [True, False])
-@sure
-async def test_an_agents_call_whose_commit_is_unknown_is_read_again(tables: Tables, committed: bool) -> None:
-    waiting = await tables.active(status=Status.AGENT_PENDING)
-    store = await tables.dialer(database=Unsteady(tables.database, committed=committed))
-    dialed = await store.dial_agent(waiting, "1005", SWITCH)
-    assert_that(dialed, equal_to(await tables.get() if committed else None))
 
 
 # -- finishing ---------------------------------------------------------------------------------------------------------

@@ -1,0 +1,152 @@
+"""Claims: the changes after which something is sent, and what becomes of one whose outcome is not known.
+
+Nothing is sent for a claim before it is certain that it was committed. Who asked for one that is not certain is told so
+in time; it is settled behind its back, and undone if it was committed, as nothing was sent for it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from attrs import frozen
+from twisted.internet.defer import DeferredLock
+from twisted.logger import Logger
+
+from dialer.background import Background
+from dialer.contact import Contact, Status
+from dialer.store.database import CommitUnknown, Database, DatabaseError, Unanswered
+from dialer.store.queries import sql
+from dialer.store.rows import contact_of
+
+Row = dict[str, Any]
+
+UNDECIDED = 1000
+"""Claims whose outcome may be unknown at a time: those under way when the database went down. Past it none is made."""
+
+
+@frozen
+class Claim:
+    """A claim of one contact: the taking that it starts from, and the taking and the status that it leads to."""
+
+    contact_id: str
+    before: int
+    taking: int
+    status: Status
+
+
+class Claims:
+    """The claims of one dialer. `undo` gives a contact back that was claimed and for which nothing was sent."""
+
+    log = Logger()
+
+    def __init__(self, database: Database, *, owner: str, undo: Callable[[Contact], Awaitable[object]]) -> None:
+        self._database = database
+        self._owner = owner
+        self._undo = undo
+        self._undecided: dict[str, Claim] = {}
+        self._left: deque[Claim] = deque()
+        self._ownership = DeferredLock()
+        self._background = Background()
+        self._settling = False
+
+    async def make(self, query: str, asked: Mapping[str, Any], claim: Claim) -> Contact | None:
+        """The contact as claimed by `query`; None when its row was not as it says, or certainly not claimed.
+
+        Fails with DatabaseDown when nothing was changed, and with CommitUnknown when that is not certain: whoever gets
+        it must send nothing, and the claim is undone as soon as the database tells. Until then the contact cannot be
+        claimed again here.
+        """
+        if claim.contact_id in self._undecided or len(self._undecided) >= UNDECIDED:
+            raise CommitUnknown("an earlier claim is not decided yet")
+        try:
+            rows = await self._database.run(query, asked)
+        except CommitUnknown as error:
+            self._undecided[claim.contact_id] = claim
+            if isinstance(error, Unanswered):
+                # Whoever asked has waited long enough.
+                self._settle_later(claim)
+                raise
+            try:
+                found = await self._decide(claim)
+            except DatabaseError:
+                self._settle_later(claim)
+                raise error from None
+            return found if self._undecided.pop(claim.contact_id, None) is claim else None
+        return contact_of(rows[0]) if rows else None
+
+    def undecided(self, contact: Contact) -> bool:
+        """Whether this may be a claim of ours that is still to be undone: nothing was sent for it."""
+        claim = self._undecided.get(contact.id)
+        return claim is not None and (claim.taking, claim.status) == (contact.taking, contact.status)
+
+    async def while_taking_over(self, take_over: Callable[[], Awaitable[list[Row]]]) -> list[Row]:
+        """Run the statement that takes over contacts, and return its rows: of those nobody knows that nothing was sent.
+
+        Whoever held one may have made the same claim as one of ours that is not decided yet, and sent it.
+        """
+        await self._ownership.acquire()
+        try:
+            rows = await take_over()
+        except CommitUnknown:
+            self._undecided.clear()
+            raise
+        finally:
+            self._ownership.release()
+        for row in rows:
+            self._undecided.pop(row["id"], None)
+        return rows
+
+    async def _decide(self, claim: Claim) -> Contact | None:
+        """What became of a claim, for good: the contact when it was committed.
+
+        Its statement may still be under way. Who changes the row waits for that, and when it was not committed the row
+        is no longer the one that the statement looks for.
+        """
+        if await self._database.run(sql("claim_void"), {"id": claim.contact_id, "taking": claim.before}):
+            return None
+        # A row that names us tells that the claim is ours unless we have just taken it over: see while_taking_over.
+        await self._ownership.acquire()
+        try:
+            rows = await self._database.run(sql("contact"), {"id": claim.contact_id})
+        finally:
+            self._ownership.release()
+        if not rows:
+            return None
+        found = contact_of(rows[0])
+        claimed = (self._owner, claim.taking, claim.status)
+        return found if (found.owner, found.taking, found.status) == claimed else None
+
+    def _settle_later(self, claim: Claim) -> None:
+        self._left.append(claim)
+        if not self._settling:
+            self._settling = True
+            self._background.detach(self._settle())
+
+    async def _settle(self) -> None:
+        """One after the other, however long the database takes to come back, until it is stopped."""
+        try:
+            while self._left:
+                claim = self._left.popleft()
+                try:
+                    found = await self._decide(claim)
+                    if found is not None and self._undecided.get(claim.contact_id) is claim:
+                        self.log.warn("Contact {id} was claimed, but nobody knew in time: undone", id=found.id)
+                        await self._undo(found)
+                except DatabaseError:
+                    self._left.append(claim)
+                    if not self._database.running:
+                        return
+                    await self._database.pause()
+                except Exception:
+                    self.log.failure("Could not settle the claim of contact {id}", id=claim.contact_id)
+                    self._forget(claim)
+                else:
+                    self._forget(claim)
+        finally:
+            self._settling = False
+
+    def _forget(self, claim: Claim) -> None:
+        if self._undecided.get(claim.contact_id) is claim:
+            del self._undecided[claim.contact_id]

@@ -1,0 +1,365 @@
+"""What becomes of a claim whose outcome is not known: no call without its write-ahead, and no slot that leaks."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Awaitable, Callable, Mapping
+from random import Random
+from typing import Any
+
+import pytest
+import pytest_twisted
+from attrs import evolve
+from hamcrest import assert_that, contains_exactly, empty, equal_to, has_entries, has_properties, is_, is_not, none
+
+from dialer.contact import Contact, Status
+from dialer.store import claims as module
+from dialer.store.contacts import ContactStore
+from dialer.store.database import CommitUnknown, Database, DatabaseDown, Unanswered
+from dialer.store.queries import sql
+from tests.stand_in import stands_in_for
+from tests.store.tables import SWITCH, Tables, conninfo, one_database, tables
+
+__all__ = ["conninfo", "one_database", "tables"]
+
+sure = pytest_twisted.ensureDeferred
+
+
+MINE = "SELECT pid FROM pg_stat_activity WHERE application_name = 'impatient'"
+
+
+@stands_in_for(Database, but=frozenset({"let_it_be_committed"}))
+class Unsteady:
+    """A database that does not answer the next claim, committed or not, and is then down for `outages` questions.
+
+    What was not committed may be so later, when the test says so, as by a server that was frozen.
+    """
+
+    def __init__(
+        self, database: Database, *, committed: bool, outages: int = 0, error: type[CommitUnknown] = CommitUnknown
+    ) -> None:
+        self._database = database
+        self._committed = committed
+        self._outages = outages
+        self._error = error
+        self._claim: tuple[str, Mapping[str, Any] | None] | None = None
+        self.running = True
+
+    async def run(self, query: str, params: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
+        if query in (sql("take"), sql("dial_agent")) and self._claim is None:
+            self._claim = (query, params)
+            if self._committed:
+                await self._database.run(query, params)
+            raise self._error("no answer")
+        if self._claim is not None and self._outages:
+            self._outages -= 1
+            raise DatabaseDown("still down")
+        return await self._database.run(query, params)
+
+    async def let_it_be_committed(self) -> list[dict[str, Any]]:
+        assert self._claim is not None
+        return await self._database.run(*self._claim)
+
+    async def pause(self) -> None:
+        await self._database.pause()
+
+
+async def decided(tables: Tables, store: ContactStore) -> None:
+    """Nothing is undecided any more."""
+    for _ in range(100):
+        if not store._claims._undecided:
+            return
+        await tables.database.pause()
+    raise AssertionError("a claim stays undecided")
+
+
+async def all_served(tables: Tables) -> None:
+    """No statement of the impatient is under way."""
+    for _ in range(100):
+        if not await tables.run(f"{MINE} AND state = 'active'"):
+            return
+        await tables.database.pause()
+    raise AssertionError("a statement goes on and on")
+
+
+async def take(store: ContactStore, contact: Contact) -> Contact | None:
+    return await store.take_for_call(contact, SWITCH)
+
+
+async def request(store: ContactStore, contact: Contact) -> Contact | None:
+    return await store.take_for_agent(contact)
+
+
+Take = Callable[[ContactStore, Contact], Awaitable[Contact | None]]
+both = pytest.mark.parametrize("claim", [take, request])
+
+
+# The connection is lost, and the database can be asked again at once.
+
+
+@sure
+async def test_a_taking_that_turns_out_to_be_committed_is_gone_on_with(tables: Tables) -> None:
+    store = await tables.dialer(database=Unsteady(tables.database, committed=True))
+    contact = await tables.put()
+    taken = await store.take_for_call(contact, SWITCH)
+    assert taken is not None
+    assert_that(taken, has_properties(status=Status.DIALED, taking=1, owner="me", switch=SWITCH))
+    assert_that(store.never_sent(taken), is_(False))
+    assert_that(await store.take_for_call(contact, SWITCH), none())
+
+
+@both
+@sure
+async def test_a_taking_that_turns_out_not_to_be_committed_cannot_be_committed_later(
+    tables: Tables, claim: Take
+) -> None:
+    unsteady = Unsteady(tables.database, committed=False)
+    store = await tables.dialer(database=unsteady)
+    contact = await tables.put()
+    assert_that(await claim(store, contact), none())
+    assert_that(await unsteady.let_it_be_committed(), is_(empty()))
+    waiting = await tables.get()
+    assert_that(waiting, equal_to(evolve(contact, taking=1)))
+    assert_that(await claim(store, waiting), has_properties(taking=2, owner="me"))
+
+
+@sure
+async def test_an_agents_call_that_turns_out_not_to_be_committed_cannot_be_later_and_its_reply_can_be_acted_on_again(
+    tables: Tables,
+) -> None:
+    unsteady = Unsteady(tables.database, committed=False)
+    store = await tables.dialer(database=unsteady)
+    contact = await tables.active(status=Status.AGENT_PENDING)
+    assert_that(await store.dial_agent(contact, "1005", SWITCH), none())
+    assert_that(await unsteady.let_it_be_committed(), is_(empty()))
+    waiting = await tables.get()
+    assert_that(waiting, has_properties(status=Status.AGENT_PENDING, agent=None))
+    assert_that(await store.dial_agent(waiting, "1005", SWITCH), has_properties(status=Status.DIALED, agent="1005"))
+
+
+@sure
+async def test_a_taking_of_another_dialer_is_not_taken_for_ours(tables: Tables) -> None:
+    store = await tables.dialer(database=Unsteady(tables.database, committed=False))
+    other = await tables.dialer("other")
+    contact = await tables.put()
+    theirs = await take(other, contact)
+    assert_that(await take(store, contact), none())
+    assert_that(await tables.get(), equal_to(theirs))
+
+
+# The database does not answer, or is down: who asked is told, nothing is sent, and it is undone.
+
+
+@pytest.mark.parametrize(("error", "outages"), [(CommitUnknown, 3), (Unanswered, 0), (Unanswered, 3)])
+@both
+@sure
+async def test_a_taking_that_nobody_knew_of_in_time_goes_back_to_its_queue(
+    tables: Tables, claim: Take, error: type[CommitUnknown], outages: int
+) -> None:
+    unsteady = Unsteady(tables.database, committed=True, outages=outages, error=error)
+    store = await tables.dialer(database=unsteady)
+    assert_that(await claim(store, await tables.put()), none())
+    await decided(tables, store)
+    assert_that(await tables.row(), has_entries(status="pending", taking=1, owner=None, dial_time=None))
+    assert_that(await tables.outbox(), is_(empty()))
+
+
+@sure
+async def test_an_agents_call_that_nobody_knew_of_in_time_goes_back_and_frees_the_agent(tables: Tables) -> None:
+    store = await tables.dialer(database=Unsteady(tables.database, committed=True, error=Unanswered))
+    contact = await tables.active(status=Status.AGENT_PENDING)
+    with pytest.raises(CommitUnknown):
+        await store.dial_agent(contact, "1005", SWITCH)
+    await decided(tables, store)
+    assert_that(await tables.row(), has_entries(status="pending", owner=None, agent="1005"))
+    assert_that(await tables.outbox(), contains_exactly(("c1", "end_chat", None)))
+
+
+@both
+@sure
+async def test_a_taking_that_is_not_answered_is_not_made_later_either(tables: Tables, claim: Take) -> None:
+    unsteady = Unsteady(tables.database, committed=False, outages=2, error=Unanswered)
+    store = await tables.dialer(database=unsteady)
+    contact = await tables.put()
+    assert_that(await claim(store, contact), none())
+    await decided(tables, store)
+    assert_that(await unsteady.let_it_be_committed(), is_(empty()))
+    assert_that(await tables.get(), equal_to(evolve(contact, taking=1)))
+
+
+@sure
+async def test_a_contact_whose_taking_is_not_decided_is_not_taken_again_and_is_known_for_never_sent(
+    tables: Tables,
+) -> None:
+    unsteady = Unsteady(tables.database, committed=False, outages=2, error=Unanswered)
+    store = await tables.dialer(database=unsteady)
+    contact = await tables.put()
+    assert_that(await take(store, contact), none())
+    late = evolve(contact, status=Status.DIALED, taking=1)
+    assert_that((store.never_sent(late), store.never_sent(evolve(late, taking=2))), equal_to((True, False)))
+    assert_that(await take(store, contact), none())
+    await decided(tables, store)
+    assert_that(store.never_sent(late), is_(False))
+    assert_that(await take(store, await tables.get()), has_properties(taking=2))
+
+
+@sure
+async def test_so_many_undecided_takings_and_no_more_are_made(tables: Tables, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "UNDECIDED", 1)
+    store = await tables.dialer(database=Unsteady(tables.database, committed=False, outages=2, error=Unanswered))
+    first, second = await tables.put("c1"), await tables.put("c2")
+    assert_that([await take(store, first), await take(store, second)], contains_exactly(None, None))
+    await decided(tables, store)
+    assert_that(await take(store, second), has_properties(taking=1))
+
+
+# The statement itself is still running when its caller has had its answer.
+
+
+@pytest_twisted.async_yield_fixture
+async def impatient(reactor: Any, conninfo: str) -> Any:
+    """A Database whose callers wait for nothing longer than half a second; its server for much longer."""
+    database = Database(reactor, conninfo, timeout=0.5, application_name="impatient", random=Random(1))
+    database.startService()
+    await database.ready()
+    yield database
+    await database.stopService()
+
+
+# Its server gives the statement up in time, but the commit comes all the same, and after the caller's patience.
+STUBBORN = """
+    CREATE OR REPLACE FUNCTION stubborn() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+        PERFORM pg_sleep(10);
+        RETURN NEW;
+    EXCEPTION WHEN query_canceled THEN
+        PERFORM pg_sleep(0.3);
+        RETURN NEW;
+    END $$;
+    CREATE TRIGGER stubborn BEFORE UPDATE ON contacts FOR EACH ROW
+    WHEN (OLD.status <> NEW.status AND NEW.owner IS NOT NULL)
+    EXECUTE FUNCTION stubborn()
+"""
+
+
+@pytest_twisted.async_yield_fixture
+async def stubborn(tables: Tables) -> Any:
+    """Contacts whose claims take longer than anybody waits."""
+    await tables.run(STUBBORN)
+    yield
+    await tables.run("DROP TRIGGER stubborn ON contacts")
+
+
+@pytest.mark.usefixtures("stubborn")
+@both
+@sure
+async def test_a_taking_that_is_committed_after_its_caller_was_answered_frees_its_slot_again(
+    tables: Tables, impatient: Database, claim: Take
+) -> None:
+    store = await tables.dialer(database=impatient)
+    assert_that(await claim(store, await tables.put()), none())
+    await decided(tables, store)
+    row = await tables.row()
+    assert_that(row, has_entries(status="pending", taking=1, owner=None))
+    assert_that(row["hold"], is_not(none()), "it was committed, and given back")
+    assert_that(await store.count_active(), equal_to((0, 0)))
+
+
+@pytest.mark.usefixtures("stubborn")
+@sure
+async def test_an_agents_call_that_is_committed_after_its_caller_was_answered_frees_slot_and_agent(
+    tables: Tables, impatient: Database
+) -> None:
+    store = await tables.dialer(database=impatient)
+    contact = await tables.active(status=Status.AGENT_PENDING, owner="other")
+    with pytest.raises(CommitUnknown):
+        await store.dial_agent(contact, "1005", SWITCH)
+    await decided(tables, store)
+    assert_that(await tables.row(), has_entries(status="pending", taking=1, owner=None, agent="1005"))
+    assert_that(await tables.outbox(), contains_exactly(("c1", "end_chat", None)))
+
+
+@both
+@sure
+async def test_a_taking_that_lay_before_a_frozen_server_is_not_made_when_it_goes_on(
+    tables: Tables, impatient: Database, claim: Take
+) -> None:
+    store = await tables.dialer(database=impatient)
+    contact = await tables.put()
+    frozen = [row["pid"] for row in await impatient.run(MINE)]
+    for pid in frozen:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        assert_that(await claim(store, contact), none())
+        await decided(tables, store)
+    finally:
+        for pid in frozen:
+            os.kill(pid, signal.SIGCONT)
+    await all_served(tables)
+    assert_that(await tables.get(), equal_to(evolve(contact, taking=1)))
+
+
+# Another dialer makes the same claim, sends it, and dies.
+
+
+async def die_with(tables: Tables, contact: Contact) -> None:
+    other = await tables.dialer("other")
+    assert_that(await take(other, contact), has_properties(taking=1, owner="other"))
+    await tables.end_lease("other")
+
+
+@sure
+async def test_a_taking_that_another_dialer_made_instead_is_not_undone_once_it_was_taken_over(tables: Tables) -> None:
+    unsteady = Unsteady(tables.database, committed=False, outages=1, error=Unanswered)
+    store = await tables.dialer(database=unsteady)
+    contact = await tables.put()
+    await die_with(tables, contact)
+    assert_that(await take(store, contact), none())
+    assert_that(store.never_sent(await tables.get()), is_(True))
+    (held,) = await store.take_over()
+    assert_that(store.never_sent(held.contact), is_(False))
+    await decided(tables, store)
+    assert_that(await tables.get(), has_properties(status=Status.DIALED, taking=1, owner="me"))
+
+
+@sure
+async def test_a_taking_that_another_dialer_made_instead_is_not_gone_on_with_once_it_was_taken_over(
+    tables: Tables,
+) -> None:
+    store = await tables.dialer(database=Unsteady(tables.database, committed=False))
+    contact = await tables.put()
+    await die_with(tables, contact)
+    run = store._database.run
+
+    async def run_between(query: str, params: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
+        rows = await run(query, params)
+        if query == sql("claim_void"):
+            await store.take_over()
+        return rows
+
+    store._database.run = run_between  # type: ignore[method-assign]
+    assert_that(await take(store, contact), none())
+    assert_that(await tables.get(), has_properties(status=Status.DIALED, taking=1, owner="me"))
+
+
+@sure
+async def test_after_a_take_over_of_unknown_outcome_no_claim_is_taken_for_one_of_ours(tables: Tables) -> None:
+    unsteady = Unsteady(tables.database, committed=False, outages=2, error=Unanswered)
+    store = await tables.dialer(database=unsteady)
+    contact = await tables.put()
+    await die_with(tables, contact)
+    assert_that(await take(store, contact), none())
+
+    async def lost() -> list[dict[str, Any]]:
+        await store._database._database.run(  # type: ignore[attr-defined]
+            "UPDATE contacts SET owner = 'me' WHERE id = %(id)s", {"id": contact.id}
+        )
+        raise CommitUnknown("lost")
+
+    with pytest.raises(CommitUnknown):
+        await store._claims.while_taking_over(lost)
+    stored = await tables.get()
+    assert_that(store.never_sent(stored), is_(False))
+    await decided(tables, store)
+    assert_that(await tables.get(), equal_to(stored))
