@@ -1,7 +1,8 @@
 """What came out of each call, on its way into the database: batched, and kept while the database is down.
 
 A change that arrives while others are being written is written with the next statement, so that under load a
-commit is shared and in quiet times nobody waits.
+commit is shared and in quiet times nobody waits. One that cannot be written just now, as another session has locked its
+contact or its statement is cancelled, is set aside for a while and does not hold up the others.
 """
 
 from __future__ import annotations
@@ -18,19 +19,19 @@ from twisted.logger import Logger
 
 from dialer.errors import DialerError
 from dialer.pacing import backoff
-from dialer.store.contacts import Change, ContactStore
-from dialer.store.database import DatabaseDown, DatabaseError
+from dialer.store.contacts import LOCKED, Change, ContactStore
+from dialer.store.database import DatabaseDown, DatabaseError, Unable
 
 BATCH = 200
 """Changes written by one statement: bounds its locks; at 300 calls per second a batch is far smaller."""
 
 KEPT = 100_000
-"""Changes kept while the database is down, some 50 MB. Past it the oldest is dropped: reconciling will
-find its call gone."""
+"""Changes kept while they cannot be written, some 50 MB. Past it the oldest is dropped: reconciling will find its call
+gone."""
 
 FIRST_RETRY = 0.1
 LONGEST_RETRY = 2.0
-"""Seconds between two tries while the database is down."""
+"""Seconds between two tries while the database is down, and of what was set aside."""
 
 
 class Dropped(DialerError):
@@ -41,6 +42,8 @@ class Dropped(DialerError):
 class _Waiting:
     change: Change
     done: Deferred[str | None]
+    alone: bool = False
+    """Whether it gets a statement of its own, as one that it shared with others failed."""
 
 
 class Settlement(Service):
@@ -48,6 +51,7 @@ class Settlement(Service):
 
     `on_settled` is called after each commit with the changes that really changed something, before their Deferreds
     fire. `patience` is how long, in seconds, `settle_soon` waits; `random` gives the jitter between tries, in [0, 1).
+    At most `kept` changes wait; `dropped` counts those that were given up.
     """
 
     log = Logger()
@@ -61,22 +65,31 @@ class Settlement(Service):
         patience: float,
         random: Callable[[], float],
         on_settled: Callable[[Sequence[Change]], None],
+        kept: int = KEPT,
     ) -> None:
         self._clock = clock
         self._store = store
         self._patience = patience
         self._random = random
         self._on_settled = on_settled
+        self._kept = kept
         self._waiting: deque[_Waiting] = deque()
+        self._aside: deque[_Waiting] = deque()
+        self._aside_until = 0.0
+        self._futile = 0
+        self._under_way = 0
+        self._trouble = False
+        self._most = 0
         self._writing: Deferred[None] | None = None
         self._pause: Deferred[None] | None = None
+        self._may_be_woken = False
         self._stopping = False
         self.dropped = 0
 
     @property
     def waiting(self) -> int:
         """Changes that are not committed yet."""
-        return len(self._waiting)
+        return len(self._waiting) + len(self._aside) + self._under_way
 
     def settle(self, change: Change) -> Deferred[str | None]:
         """Write this change; fires with the contact's new status, None when another change was first.
@@ -85,8 +98,7 @@ class Settlement(Service):
         """
         done: Deferred[str | None] = Deferred()
         self._waiting.append(_Waiting(change, done))
-        if len(self._waiting) > KEPT:
-            self._drop(self._waiting.popleft())
+        self._keep_within_bounds()
         if self._writing is None:
             if self._stopping:
                 self._drop_all()
@@ -94,11 +106,14 @@ class Settlement(Service):
                 # Before the writing begins: it may be over before it first waits.
                 self._writing = Deferred()
                 Deferred.fromCoroutine(self._write())
+        elif self._may_be_woken and self._pause is not None:
+            self._pause.cancel()
         return done
 
     async def stopService(self) -> None:
         """Try once more to write what waits, then give up; reconciling finds the rest after the next start."""
         self._stopping = True
+        self._aside_until = 0.0
         if self._pause is not None:
             self._pause.cancel()
         super().stopService()
@@ -124,9 +139,16 @@ class Settlement(Service):
         done.addBoth(forward)
         return await soon
 
+    def _keep_within_bounds(self) -> None:
+        while len(self._waiting) + len(self._aside) > self._kept:
+            self._drop((self._aside or self._waiting).popleft())
+        if self._trouble:
+            self._most = max(self._most, self.waiting)
+
     def _drop_all(self) -> None:
-        while self._waiting:
-            self._drop(self._waiting.popleft())
+        for line in (self._aside, self._waiting):
+            while line:
+                self._drop(line.popleft())
 
     def _drop(self, waiting: _Waiting) -> None:
         self.dropped += 1
@@ -136,46 +158,109 @@ class Settlement(Service):
 
     async def _write(self) -> None:
         failures = 0
-        largest = BATCH
         try:
-            while self._waiting:
-                batch = self._next(largest)
+            while self._waiting or self._aside:
+                now = self._clock.seconds()
+                if self._aside and now >= self._aside_until:
+                    self._waiting.extend(self._aside)
+                    self._aside.clear()
+                if not self._waiting:
+                    await self._rest(self._aside_until - now, may_be_woken=True)
+                    continue
+                batch = self._next()
+                self._under_way = len(batch)
                 try:
                     changed = await self._store.apply([waiting.change for waiting in batch])
-                except DatabaseError:
-                    # The changes are facts: they stay first in line. Applying one twice is harmless.
-                    self._waiting.extendleft(reversed(batch))
+                except DatabaseError as error:
+                    self._under_way = 0
                     if self._stopping:
+                        self._put_back(batch)
                         self._drop_all()
                         return
+                    if isinstance(error, Unable) and error.cancelled:
+                        # One of them may be what it stumbled over.
+                        self._separate(batch, str(error))
+                        continue
+                    # The changes are facts: they stay first in line. Applying one twice is harmless.
+                    self._put_back(batch)
+                    self._say_kept(str(error))
                     failures += 1
-                    await self._rest(backoff(failures, first=FIRST_RETRY, longest=LONGEST_RETRY, random=self._random))
+                    await self._rest(self._backoff(failures))
                 except Exception:
+                    self._under_way = 0
                     self.log.failure("Could not store the results of {count} contacts", count=len(batch))
                     if len(batch) == 1:
                         self._drop(batch[0])
                     else:
                         # One of them cannot be stored; it must not take the others with it.
-                        self._waiting.extendleft(reversed(batch))
-                        largest = 1
+                        self._put_back(batch, alone=True)
                 else:
+                    self._under_way = 0
                     failures = 0
-                    if largest < BATCH:
-                        largest *= 2
-                    self._tell(batch, changed)
+                    self._written(batch, changed)
         finally:
             writing, self._writing = self._writing, None
             if writing is not None:
                 writing.callback(None)
 
-    def _next(self, largest: int) -> list[_Waiting]:
+    def _next(self) -> list[_Waiting]:
         """The first changes in line, at most one of each contact: a statement changes a row once."""
-        batch: list[_Waiting] = []
-        seen: set[str] = set()
-        while self._waiting and len(batch) < largest and self._waiting[0].change.contact_id not in seen:
+        batch = [self._waiting.popleft()]
+        seen = {batch[0].change.contact_id}
+        while self._waiting and len(batch) < BATCH and not batch[0].alone:
+            following = self._waiting[0]
+            if following.alone or following.change.contact_id in seen:
+                break
             batch.append(self._waiting.popleft())
-            seen.add(batch[-1].change.contact_id)
+            seen.add(following.change.contact_id)
         return batch
+
+    def _put_back(self, batch: Sequence[_Waiting], *, alone: bool = False) -> None:
+        for waiting in reversed(batch):
+            waiting.alone |= alone
+            self._waiting.appendleft(waiting)
+        self._keep_within_bounds()
+
+    def _separate(self, batch: Sequence[_Waiting], reason: str) -> None:
+        if len(batch) > 1:
+            self._put_back(batch, alone=True)
+        else:
+            batch[0].alone = True
+            self._set_aside(batch, reason)
+
+    def _set_aside(self, batch: Sequence[_Waiting], reason: str) -> None:
+        if self._stopping:
+            for waiting in batch:
+                self._drop(waiting)
+            return
+        self._aside.extend(batch)
+        self._futile += 1
+        self._aside_until = self._clock.seconds() + self._backoff(self._futile)
+        self._say_kept(f"contact {batch[0].change.contact_id}: {reason}")
+
+    def _written(self, batch: Sequence[_Waiting], changed: dict[tuple[str, int], str]) -> None:
+        statuses = {(w.change.contact_id, w.change.taking): w for w in batch}
+        locked = [waiting for which, waiting in statuses.items() if changed.get(which) == LOCKED]
+        if locked:
+            self._set_aside(locked, "another session has locked it")
+        elif not self._aside:
+            self._futile = 0
+            self._say_all_written()
+        self._tell([waiting for waiting in batch if waiting not in locked], changed)
+
+    def _say_kept(self, reason: str) -> None:
+        """Once for each trouble, not for each result."""
+        self._most = max(self._most, self.waiting)
+        if not self._trouble:
+            self._trouble = True
+            self.log.error(
+                "Results of calls are kept in memory, the database does not take them: {reason}", reason=reason
+            )
+
+    def _say_all_written(self) -> None:
+        if self._trouble:
+            self.log.info("The database takes results of calls again, up to {count} were kept", count=self._most)
+            self._trouble, self._most = False, 0
 
     def _tell(self, batch: Sequence[_Waiting], changed: dict[tuple[str, int], str]) -> None:
         statuses = [changed.pop((waiting.change.contact_id, waiting.change.taking), None) for waiting in batch]
@@ -186,8 +271,12 @@ class Settlement(Service):
         for waiting, status in zip(batch, statuses, strict=True):
             waiting.done.callback(status)
 
-    async def _rest(self, seconds: float) -> None:
+    def _backoff(self, failures: int) -> float:
+        return backoff(failures, first=FIRST_RETRY, longest=LONGEST_RETRY, random=self._random)
+
+    async def _rest(self, seconds: float, *, may_be_woken: bool = False) -> None:
         self._pause = deferLater(self._clock, seconds)
+        self._may_be_woken = may_be_woken
         try:
             await self._pause
         except CancelledError:

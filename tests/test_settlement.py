@@ -24,10 +24,11 @@ from twisted.internet.task import Clock
 from dialer import settlement as module
 from dialer.contact import Status
 from dialer.settlement import LONGEST_RETRY, Dropped, Settlement
-from dialer.store.contacts import Change, ContactStore
-from dialer.store.database import CommitUnknown, DatabaseDown
+from dialer.store.contacts import LOCKED, Change, ContactStore
+from dialer.store.database import CommitUnknown, DatabaseDown, Unable
 from tests.esl.support import error_of, result_of
 from tests.hygiene import LoggedFailures
+from tests.service.shared import listening
 from tests.stand_in import stands_in_for
 
 
@@ -50,10 +51,16 @@ class Store:
         self._under_way.append((changes, done))
         return await done
 
-    def commit(self, *, but: Sequence[str] = ()) -> None:
-        """The batch under way is written; somebody else was first with the contacts `but`."""
+    def commit(self, *, but: Sequence[str] = (), locked: Sequence[str] = ()) -> None:
+        """The batch under way is written; somebody else was first with the contacts `but`, or has locked them."""
         changes, done = self._under_way.pop()
-        done.callback({(c.contact_id, c.taking): str(c.to) for c in changes if c.contact_id not in but})
+        done.callback(
+            {
+                (c.contact_id, c.taking): LOCKED if c.contact_id in locked else str(c.to)
+                for c in changes
+                if c.contact_id not in but
+            }
+        )
 
     def fail(self, error: Exception) -> None:
         self._under_way.pop()[1].errback(error)
@@ -74,7 +81,7 @@ class Picky:
 
 
 class Bench:
-    def __init__(self, store: Any = None) -> None:
+    def __init__(self, store: Any = None, **options: Any) -> None:
         self.clock = Clock()
         self.store = store or Store()
         self.told: list[list[str]] = []
@@ -84,6 +91,7 @@ class Bench:
             patience=3.0,
             random=lambda: 0.5,
             on_settled=lambda changes: self.told.append([change.contact_id for change in changes]),
+            **options,
         )
         self.settlement.startService()
 
@@ -227,8 +235,8 @@ def test_the_waits_between_tries_grow_up_to_a_bound(bench: Bench) -> None:
     assert_that(waits[-1], greater_than(LONGEST_RETRY / 2))
 
 
-def test_too_many_changes_drop_the_oldest_and_say_so(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "KEPT", 3)
+def test_too_many_changes_drop_the_oldest_and_say_so() -> None:
+    bench = Bench(kept=3)
     (oldest,) = bench.settle("a")
     bench.store.fail(DatabaseDown("down"))
     rest = bench.settle("b", "c", "d")
@@ -240,13 +248,136 @@ def test_too_many_changes_drop_the_oldest_and_say_so(bench: Bench, monkeypatch: 
     assert_that(error_of(oldest), instance_of(Dropped))
 
 
-def test_a_dropped_change_is_answered_with_dropped(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "KEPT", 1)
+def test_a_dropped_change_is_answered_with_dropped() -> None:
+    bench = Bench(kept=1)
     (writing, oldest, newest) = bench.settle("a", "b", "c")
     assert_that(error_of(oldest), instance_of(Dropped))
     bench.store.commit()
     bench.store.commit()
     assert_that((result_of(writing), result_of(newest)), equal_to(("ended", "ended")))
+
+
+def test_what_is_put_back_is_kept_within_the_bound_as_well() -> None:
+    bench = Bench(kept=2)
+    _, *oldest = bench.settle("x", "a", "b")
+    bench.store.commit()
+    bench.settle("c", "d")
+    bench.store.fail(DatabaseDown("down"))
+    assert_that((bench.settlement.dropped, bench.settlement.waiting), equal_to((2, 2)))
+    assert_that([type(error_of(each)) for each in oldest], equal_to([Dropped, Dropped]))
+    bench.clock.advance(LONGEST_RETRY)
+    assert_that(bench.store.batches[-1], contains_exactly("c", "d"))
+    bench.store.commit()
+
+
+def test_what_is_just_being_written_is_counted_as_waiting(bench: Bench) -> None:
+    bench.settle("a", "b")
+    assert_that(bench.settlement.waiting, is_(2))
+    bench.store.commit()
+    assert_that(bench.settlement.waiting, is_(1))
+    bench.store.commit()
+    assert_that(bench.settlement.waiting, is_(0))
+
+
+def test_an_outage_is_told_once_and_its_end_with_how_many_were_kept(bench: Bench) -> None:
+    with listening() as heard:
+        bench.settle("a")
+        bench.store.fail(DatabaseDown("no route"))
+        bench.settle("b", "c")
+        for _ in range(3):
+            bench.clock.advance(LONGEST_RETRY)
+            bench.store.fail(DatabaseDown("still no route"))
+        bench.clock.advance(LONGEST_RETRY)
+        bench.store.commit()
+        bench.settle("d")
+        bench.store.commit()
+    assert_that(heard.lines("kept"), contains_exactly(KEPT_IN_MEMORY + "no route", TAKES_AGAIN + "up to 3 were kept"))
+
+
+KEPT_IN_MEMORY = "Results of calls are kept in memory, the database does not take them: "
+TAKES_AGAIN = "The database takes results of calls again, "
+
+
+# what cannot be written just now
+
+
+def test_a_contact_that_another_session_has_locked_is_tried_again_and_holds_up_no_others(bench: Bench) -> None:
+    _, locked, other = bench.settle("x", "locked", "a")
+    bench.store.commit()
+    bench.store.commit(locked=["locked"])
+    assert_that((result_of(other), locked.called, bench.told[-1]), equal_to(("ended", False, ["a"])))
+    (soon,) = bench.settle("b")
+    assert_that(bench.store.batches[-1], contains_exactly("b"))
+    bench.store.commit()
+    assert_that((result_of(soon), bench.settlement.waiting), equal_to(("ended", 1)))
+    bench.clock.advance(LONGEST_RETRY)
+    assert_that(bench.store.batches[-1], contains_exactly("locked"))
+    bench.store.commit()
+    assert_that((result_of(locked), bench.clock.getDelayedCalls()), equal_to(("ended", [])))
+
+
+def test_what_waits_for_a_lock_is_tried_again_however_many_others_come(bench: Bench) -> None:
+    bench.settle("locked")
+    bench.store.commit(locked=["locked"])
+    bench.settle("a")
+    bench.clock.advance(LONGEST_RETRY)
+    bench.settle("b")
+    bench.store.commit()
+    assert_that(bench.store.batches, contains_exactly(["locked"], ["a"], ["b", "locked"]))
+    bench.store.commit()
+
+
+def test_a_lock_is_told_once_and_its_end_too(bench: Bench) -> None:
+    with listening() as heard:
+        bench.settle("locked")
+        for _ in range(3):
+            bench.store.commit(locked=["locked"])
+            bench.clock.advance(LONGEST_RETRY)
+        bench.store.commit()
+    reason = "contact locked: another session has locked it"
+    assert_that(heard.lines("kept"), contains_exactly(KEPT_IN_MEMORY + reason, TAKES_AGAIN + "up to 1 were kept"))
+
+
+@pytest.mark.parametrize("code", ["57014", "55P03"])
+def test_a_statement_that_is_cancelled_is_divided_and_what_it_stumbled_over_waits_behind_the_others(
+    bench: Bench, code: str
+) -> None:
+    _, first, slow, last = bench.settle("x", "a", "slow", "b")
+    bench.store.commit()
+    bench.store.fail(Unable(code, "cancelled"))
+    bench.store.commit()
+    bench.store.fail(Unable(code, "cancelled"))
+    bench.store.commit()
+    assert_that(bench.store.batches[1:], contains_exactly(["a", "slow", "b"], ["a"], ["slow"], ["b"]))
+    assert_that((result_of(first), slow.called, result_of(last)), equal_to(("ended", False, "ended")))
+    bench.clock.advance(LONGEST_RETRY)
+    bench.settle("c", "d")
+    bench.store.commit()
+    assert_that(result_of(slow), is_("ended"))
+    assert_that(bench.store.batches[-1], contains_exactly("c", "d"))
+    bench.store.commit()
+
+
+def test_a_disk_that_is_full_is_an_outage_like_others(bench: Bench) -> None:
+    bench.settle("x", "a", "b")
+    bench.store.commit()
+    bench.store.fail(Unable("53100", "No space left on device"))
+    bench.clock.advance(LONGEST_RETRY)
+    assert_that(bench.store.batches[-1], contains_exactly("a", "b"))
+    bench.store.commit()
+
+
+@pytest.mark.parametrize("written", [True, False])
+def test_a_stop_tries_what_waits_for_a_lock_once_more(bench: Bench, written: bool) -> None:
+    (locked,) = bench.settle("locked")
+    bench.store.commit(locked=["locked"])
+    stopped = bench.stop()
+    bench.store.commit(locked=[] if written else ["locked"])
+    assert_that(stopped.called, is_(True))
+    if written:
+        assert_that(result_of(locked), is_("ended"))
+    else:
+        assert_that(error_of(locked), instance_of(Dropped))
 
 
 # what cannot be stored
@@ -283,9 +414,10 @@ def test_one_change_that_cannot_be_stored_does_not_make_the_statements_small_for
     bench.store.commit()
     bench.store.fail(ValueError("cannot be stored"))
     bench.store.fail(ValueError("cannot be stored"))
-    for _ in range(4):
+    bench.settle("i", "j")
+    for _ in range(9):
         bench.store.commit()
-    assert_that([len(batch) for batch in bench.store.batches], equal_to([1, 9, 1, 1, 2, 4, 1]))
+    assert_that([len(batch) for batch in bench.store.batches], equal_to([1, 9, *[1] * 9, 2]))
     assert_that((error_of(poison), bench.settlement.waiting), contains_exactly(instance_of(Dropped), 0))
     logged_failures.flush(ValueError)
 

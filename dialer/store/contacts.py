@@ -14,7 +14,7 @@ from dialer.contact import CampaignType, Contact, NewContact, Status
 from dialer.errors import DialerError
 from dialer.selection import CampaignQueue, Share
 from dialer.store.claims import Claim, Claims
-from dialer.store.database import CommitUnknown, Database, Run
+from dialer.store.database import CommitUnknown, Database, DatabaseDown, Run
 from dialer.store.queries import sql
 from dialer.store.rows import contact_of, posted_json
 
@@ -23,6 +23,10 @@ EXPIRE_AT_ONCE = 500
 
 TAKE_OVER_AT_ONCE = 1000
 """Rows that one take-over statement may change, likewise."""
+
+
+LOCKED = "locked"
+"""In place of a status: another session has locked the contact's row, and nothing was changed."""
 
 
 class ContactClash(DialerError):
@@ -157,18 +161,10 @@ class ContactStore:
 
     async def _undo(self, contact: Contact) -> None:
         """Nothing was sent for it, nor will be; its agent, if one is reserved, is let go."""
-        await self.apply(
-            [
-                Change(
-                    contact.id,
-                    contact.taking,
-                    contact.status,
-                    Status.PENDING,
-                    end_chat=bool(contact.agent),
-                    reason="never sent",
-                )
-            ]
-        )
+        freed = bool(contact.agent)
+        back = Change(contact.id, contact.taking, contact.status, Status.PENDING, end_chat=freed, reason="never sent")
+        if LOCKED in (await self.apply([back])).values():
+            raise DatabaseDown("another session has locked the contact")
 
     def never_sent(self, contact: Contact) -> bool:
         """Whether this is a claim of ours for which nothing was sent, and that is being undone."""
@@ -177,7 +173,8 @@ class ContactStore:
     async def apply(self, changes: Sequence[Change]) -> dict[tuple[str, int], str]:
         """Make these changes; the (contact id, taking) of those that changed something, with the new status.
 
-        Applying a change again changes nothing. `removed` stands for a contact whose campaign was purged meanwhile.
+        Applying a change again changes nothing. `removed` stands for a contact whose campaign was purged meanwhile, and
+        LOCKED for one that must be tried again.
         """
         finished = [change for change in changes if change.to is not Status.PENDING]
         returned = [change for change in changes if change.to is Status.PENDING]

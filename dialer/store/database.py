@@ -24,7 +24,7 @@ from dialer.store.link import Link, guarded_dsn
 from dialer.store.notices import Notices
 from dialer.store.transaction import Run, Work, in_transaction
 
-__all__ = ["CommitUnknown", "Database", "DatabaseDown", "DatabaseError", "Run", "Unanswered"]
+__all__ = ["CommitUnknown", "Database", "DatabaseDown", "DatabaseError", "Run", "Unable", "Unanswered"]
 
 T = TypeVar("T")
 

@@ -23,6 +23,11 @@ class Unable(DatabaseDown):
         super().__init__(message)
         self.code = code
 
+    @property
+    def cancelled(self) -> bool:
+        """Whether it took too long, or waited too long for a lock: another statement may well be served."""
+        return self.code in ("57014", "55P03")
+
 
 class CommitUnknown(DatabaseError):
     """The statement was sent and its answer is missing; it may or may not have been committed."""

@@ -1,21 +1,29 @@
 -- To ended or failed, each from the state and the taking that it names, with what the VC must be told.
--- Whoever sees a call end writes it, owner or not; the second of two changes nothing.
+-- Whoever sees a call end writes it, owner or not; the second of two changes nothing. A row that another session has
+-- locked is told as 'locked' and left alone, so that it does not hold up the others.
 WITH asked AS (
     SELECT * FROM unnest(
         %(ids)s::text[], %(takings)s::integer[], %(from_statuses)s::text[],
         %(to_statuses)s::text[], %(results)s::text[], %(end_chats)s::boolean[], %(agents)s::text[])
         AS asked (id, taking, from_status, to_status, result, end_chat, agent)
+), found AS (
+    SELECT asked.* FROM asked JOIN contacts
+        ON contacts.id = asked.id AND contacts.taking = asked.taking AND contacts.status = asked.from_status
+), held AS (
+    SELECT found.* FROM found JOIN contacts
+        ON contacts.id = found.id AND contacts.taking = found.taking AND contacts.status = found.from_status
+    FOR UPDATE OF contacts SKIP LOCKED
 ), changed AS (
     UPDATE contacts SET
-        status = asked.to_status,
-        call_result = asked.result,
+        status = held.to_status,
+        call_result = held.result,
         ended_time = now(),
-        agent = COALESCE(asked.agent, contacts.agent),
+        agent = COALESCE(held.agent, contacts.agent),
         owner = NULL,
         hold_until = NULL,
         on_return = NULL
-    FROM asked
-    WHERE contacts.id = asked.id AND contacts.taking = asked.taking AND contacts.status = asked.from_status
+    FROM held
+    WHERE contacts.id = held.id
     RETURNING contacts.id, contacts.taking, contacts.status, customer_number, tenant_id, call_result, end_chat
 ), told AS (
     -- The agent is freed first: a notification that is tried again must not hold up an END_CHAT.
@@ -28,4 +36,6 @@ WITH asked AS (
     INSERT INTO contact_events (contact_id, taking, event, dialer, detail)
     SELECT id, taking, status, %(owner)s, call_result FROM changed
 )
-SELECT id, taking, status FROM changed
+SELECT id, taking, status::text FROM changed
+UNION ALL
+SELECT id, taking, 'locked' FROM found WHERE id NOT IN (SELECT id FROM held)

@@ -28,7 +28,7 @@ from twisted.internet.defer import Deferred, gatherResults
 from dialer.contact import CampaignType, Status
 from dialer.selection import Share
 from dialer.store import contacts as module
-from dialer.store.contacts import Added, ContactClash
+from dialer.store.contacts import LOCKED, Added, ContactClash
 from dialer.store.database import DatabaseError
 from tests.store.tables import (
     HOLD,
@@ -436,12 +436,30 @@ async def test_of_two_changes_at_once_one_holds_and_one_tells(tables: Tables, se
     busy = [change(contact, Status.ENDED, "USER_BUSY", end_chat=True) for contact in contacts]
     rival = [change(contact, second, "X" if second is Status.ENDED else None, end_chat=True) for contact in contacts]
     first_half, second_half = at_once(lambda: one.apply(busy)), at_once(lambda: other.apply(rival))
-    made = await gatherResults([first_half, second_half])
+    made = [_done(changed) for changed in await gatherResults([first_half, second_half])]
     assert_that(sorted([*made[0], *made[1]]), equal_to(sorted((contact.id, 1) for contact in contacts)))
     told = await tables.outbox()
     assert_that([kind for _, kind, _ in told].count("end_chat"), is_(30))
     notified = len(made[0]) + (len(made[1]) if second is Status.ENDED else 0)
     assert_that([kind for _, kind, _ in told].count("notification"), is_(notified))
+
+
+def _done(changed: dict[tuple[str, int], str]) -> dict[tuple[str, int], str]:
+    return {which: status for which, status in changed.items() if status != LOCKED}
+
+
+@pytest.mark.parametrize("to", [Status.ENDED, Status.PENDING])
+@sure
+async def test_a_row_that_another_session_holds_locked_is_told_and_the_others_are_written(
+    tables: Tables, to: Status
+) -> None:
+    store = await tables.dialer()
+    changes = [change(await tables.active(f"c{n}"), to, "X" if to is Status.ENDED else None) for n in range(3)]
+    held = Held(await tables.pool(), "SELECT FROM contacts WHERE id = 'c1' FOR UPDATE")
+    await held.locked
+    assert_that(await store.apply(changes), equal_to({("c0", 1): to, ("c1", 1): LOCKED, ("c2", 1): to}))
+    await held.commit()
+    assert_that(await store.apply(changes), equal_to({("c1", 1): to}))
 
 
 @sure
@@ -570,15 +588,17 @@ async def test_a_contact_whose_campaign_was_purged_meanwhile_is_removed_when_it_
 
 @pytest.mark.parametrize(("meanwhile", "becomes"), [("stop", "stopped"), ("purge", "removed")])
 @sure
-async def test_a_return_that_waits_for_a_stop_or_purge_obeys_it(tables: Tables, meanwhile: str, becomes: str) -> None:
+async def test_a_return_that_meets_a_stop_or_purge_obeys_it_when_it_is_tried_again(
+    tables: Tables, meanwhile: str, becomes: str
+) -> None:
     store = await tables.dialer()
     contact = await tables.active()
     held = Held(await tables.pool(), "UPDATE contacts SET on_return = %(what)s", what=meanwhile)
     await held.locked
-    returning = at_once(lambda: store.apply([change(contact, Status.PENDING, end_chat=True)]))
-    await tables.until_waiting()
+    back = change(contact, Status.PENDING, end_chat=True)
+    assert_that(await store.apply([back]), equal_to({("c1", 1): LOCKED}))
     await held.commit()
-    assert_that(await returning, equal_to({("c1", 1): becomes}))
+    assert_that(await store.apply([back]), equal_to({("c1", 1): becomes}))
     assert_that(await tables.outbox(), equal_to([("c1", "end_chat", None)]))
 
 
