@@ -259,6 +259,8 @@ class Parts:
         status = StatusReport(
             self.database,
             self.contacts,
+            self.settlement,
+            outbox,
             self.fleet,
             self.limits,
             self.connector,

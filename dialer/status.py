@@ -10,8 +10,10 @@ from dialer.connector import Connector
 from dialer.esl.fleet import Fleet
 from dialer.lease import Lease
 from dialer.limits import SwitchLimits
+from dialer.settlement import Settlement
 from dialer.store.contacts import ContactStore
 from dialer.store.database import Database, DatabaseError
+from dialer.store.outbox import Backlog, OutboxStore
 
 
 class StatusReport:
@@ -21,6 +23,8 @@ class StatusReport:
         self,
         database: Database,
         contacts: ContactStore,
+        settlement: Settlement,
+        outbox: OutboxStore,
         fleet: Fleet,
         limits: SwitchLimits,
         connector: Connector,
@@ -32,6 +36,8 @@ class StatusReport:
     ) -> None:
         self._database = database
         self._contacts = contacts
+        self._settlement = settlement
+        self._outbox = outbox
         self._fleet = fleet
         self._limits = limits
         self._connector = connector
@@ -44,18 +50,23 @@ class StatusReport:
         """The object of `GET /status`; the counts are None while the database is down."""
         own: int | None = None
         total: int | None = None
+        backlog: Backlog | None = None
         with suppress(DatabaseError):
             own, total = await self._contacts.count_active()
+            backlog = await self._outbox.backlog()
         slowed = self._limits.rates()
         return {
             "maxConcurrentCalls": self._capacity,
             "activeCalls": own,
             "freeSlots": None if own is None else max(0, self._capacity - own),
             "callsPerSecond": self._speed,
-            "database": _up(own is not None),
+            "database": _up(backlog is not None),
             "efswitch": _up(any(switch.connected for switch in self._fleet.switches)),
             "voiceConnector": _up(self._connector.up),
             "totalActiveCalls": total,
+            "resultsWaiting": self._settlement.waiting,
+            "resultsDropped": self._settlement.dropped,
+            "notifications": None if backlog is None else _rendered(backlog),
             "switches": [
                 {
                     "name": switch.name,
@@ -79,6 +90,11 @@ class StatusReport:
         if not self._fleet.reachable:
             reasons += [f"EFSwitch {switch.name}: {switch.reason or 'not ready'}" for switch in self._fleet.switches]
         return reasons
+
+
+def _rendered(backlog: Backlog) -> dict[str, Any]:
+    since = None if backlog.since is None else backlog.since.isoformat()
+    return {"waiting": backlog.waiting, "parked": backlog.parked, "waitingSince": since}
 
 
 def _up(up: bool) -> str:

@@ -267,7 +267,7 @@ class Api:
     async def get_status(self, request: IRequest) -> object:
         """Slots, speed and what is up; 503, with what is known, while the database is down."""
         known = await self._status.report()
-        if known["totalActiveCalls"] is None:
+        if known["database"] == "down":
             error = HttpError(503, "database_down", "the database cannot be reached; try again")
             return Answer(503, known | error.body())
         return known
