@@ -33,7 +33,7 @@ SHORT = Rules([Rule(ring=0.01, talk=0.05, agent_ring=0.01)])
 LONG = Rules([Rule(ring=0.01, talk=60, agent_ring=0.01)])
 """Calls that are over at once, and calls that last until somebody ends them."""
 
-FREQUENT = {"LEASE_TIME": "2", "RECONCILE_INTERVAL": "0.3"}
+FREQUENT = {"LEASE_TIME": "6", "RECONCILE_INTERVAL": "0.3", "DB_CONN_TIMEOUT": "5000"}
 
 
 def statement(name: str) -> Passing:
