@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 from attrs import evolve
 from twisted.internet.defer import DeferredLock
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from dialer.background import Background
@@ -44,13 +45,15 @@ class Agents:
     """Agent requests and replies of this process.
 
     `efswitch_ip` is what the VC is told as `eslHost` for a contact without a tenant. `may_ask` is asked right before a
-    request: a dialer that was stopped for long may have lost what it took. `now` gives the time of day.
+    request, with the time at which its contact was taken: a dialer that was stopped for long may have lost what it
+    took. `now` gives the time of day.
     """
 
     log = Logger()
 
     def __init__(
         self,
+        clock: IReactorTime,
         store: ContactStore,
         settlement: Settlement,
         connector: Connector,
@@ -59,9 +62,10 @@ class Agents:
         journal: Journal,
         *,
         efswitch_ip: str,
-        may_ask: Callable[[], bool],
+        may_ask: Callable[[float], bool],
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
+        self._clock = clock
         self._store = store
         self._settlement = settlement
         self._connector = connector
@@ -84,16 +88,17 @@ class Agents:
         Fails with DatabaseError when it could not be taken; then nothing was sent.
         """
         with await self._throttle.acquire() as permit:
+            taken_at = self._clock.seconds()
             taken = await self._store.take_for_agent(contact)
             if taken is None:
                 return Placed.TAKEN_ALREADY
             permit.used()
         self.log.info("CAMPAIGN TYPE: {type}, contact {id}", type=taken.campaign_type, id=taken.id)
-        self._requests.detach(self._ask(taken))
+        self._requests.detach(self._ask(taken, taken_at))
         return Placed.SENT
 
-    async def _ask(self, contact: Contact) -> None:
-        if not self._may_ask():
+    async def _ask(self, contact: Contact, taken_at: float) -> None:
+        if not self._may_ask(taken_at):
             self.log.error("No agent requested for contact {id}: this dialer lost its lease meanwhile", id=contact.id)
             await self._back_to_queue(contact, "the dialer lost its lease")
             return

@@ -47,6 +47,7 @@ class Lease(Service):
         self._lease_time = lease_time
         self._on_change = on_change
         self._renewed: float | None = None
+        self._since = 0.0
         self._said = True
         self._released = False
         self.owner = owner
@@ -58,6 +59,11 @@ class Lease(Service):
     def held(self) -> bool:
         """Whether this process may take contacts, by its own clock; the database judges by its own each time."""
         return self._renewed is not None and self._clock.seconds() - self._renewed < self._lease_time
+
+    def held_since(self, moment: float) -> bool:
+        """Whether it is held and has been since then (seconds of the clock), without a gap in which another dialer may
+        have taken over what was taken before: after a stop of the process it is renewed at once."""
+        return self.held and self._since <= moment
 
     async def claim(self) -> None:
         """Take the name, waiting for the database and, for one lease time, for a twin that is just leaving.
@@ -92,6 +98,8 @@ class Lease(Service):
         asked = {"owner": self.owner, "instance": self.instance, "lease_time": self._lease_time}
         claimed = bool(await self._database.run(sql("lease_claim"), asked))
         if claimed and not self._released:
+            if not self.held:
+                self._since = self._clock.seconds()
             # From before it was asked: the database's lease can only run out later than ours.
             self._renewed = began
         return claimed

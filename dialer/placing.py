@@ -37,7 +37,8 @@ class Placing:
     """Takes contacts and sends their commands.
 
     `policy` says what happens to a contact while no EFSwitch can be reached. `may_send` is asked right before a
-    command is written: a dialer that was stopped for long may have lost what it took.
+    command is written, with the time at which its contact was taken: a dialer that was stopped for long may have lost
+    what it took.
     """
 
     log = Logger()
@@ -54,7 +55,7 @@ class Placing:
         writer: CallWriter,
         *,
         policy: DownPolicy,
-        may_send: Callable[[], bool],
+        may_send: Callable[[float], bool],
     ) -> None:
         self._clock = clock
         self._store = store
@@ -88,13 +89,14 @@ class Placing:
                 arguments = self._writer.ivr(contact, switch)
             except CannotBeCarried as error:
                 return await self._unspeakable(contact, error)
+            taken_at = self._clock.seconds()
             dialed = await self._store.take_for_call(contact, switch.name)
             if dialed is None:
                 return Placed.TAKEN_ALREADY
             self.log.info("CAMPAIGN TYPE: {type}, contact {id}", type=dialed.campaign_type, id=dialed.id)
             permit.used()
             # The cycle goes on with the next contact; the command is written before this returns.
-            self._calls.background.detach(self._send(dialed, switch, arguments))
+            self._calls.background.detach(self._send(dialed, switch, arguments, taken_at))
             return Placed.SENT
 
     async def place_agent(self, contact: Contact, reply: AgentReply) -> Placed:
@@ -113,11 +115,12 @@ class Placing:
             except CannotBeCarried as error:
                 return await self._unspeakable(contact, error, agent=reply.agent)
             self.log.info("DIALING AGENT-BASED CONTACT WITH ID {id}", id=contact.id)
+            taken_at = self._clock.seconds()
             dialed = await self._store.dial_agent(contact, reply.agent, switch.name)
             if dialed is None:
                 return Placed.TAKEN_ALREADY
             permit.used()
-            sent = await self._calls.background.run(self._send(dialed, switch, arguments))
+            sent = await self._calls.background.run(self._send(dialed, switch, arguments, taken_at))
             if sent is Placed.SENT:
                 self.log.info("AGENT-BASED CONTACT WITH ID {id} SENT TO EFSWITCH", id=contact.id)
             return sent
@@ -210,9 +213,9 @@ class Placing:
         )
         await self._settlement.settle_soon(change)
 
-    async def _send(self, dialed: Contact, switch: Switch, arguments: str) -> Placed:
+    async def _send(self, dialed: Contact, switch: Switch, arguments: str, taken_at: float) -> Placed:
         """Send the command of a contact that was taken; undo the taking when it was certainly never sent."""
-        if not self._may_send():
+        if not self._may_send(taken_at):
             self.log.error("Contact {id} was not sent: this dialer lost its lease meanwhile", id=dialed.id)
             await self._settle(dialed, Status.PENDING, reason="the dialer lost its lease", agent=dialed.agent)
             return Placed.HELD

@@ -213,9 +213,10 @@ class Parts:
             self.limits,
             call_writer(settings),
             policy=policy,
-            may_send=lambda: self.lease.held,
+            may_send=self.lease.held_since,
         )
         self.agents = Agents(
+            clock,
             self.contacts,
             self.settlement,
             self.connector,
@@ -223,7 +224,7 @@ class Parts:
             self.agent_throttle,
             self.journal,
             efswitch_ip=settings.efswitch_ip_for(surroundings.switches[0].host),
-            may_ask=lambda: self.lease.held,
+            may_ask=self.lease.held_since,
         )
         self.reconcile = Reconcile(
             clock,

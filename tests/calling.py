@@ -43,6 +43,7 @@ class Store:
         self.others: list[HeldContact] = []
         self.asked_for: list[list[str]] = []
         self.fails: Exception | None = None
+        self.before_answer: Callable[[], None] = lambda: None
 
     def never_sent(self, contact: Contact) -> bool:
         return contact.id in self.unsent
@@ -69,6 +70,7 @@ class Store:
             raise self.refuses
         if self.refuses:
             return None
+        self.before_answer()
         self.taken.append(evolve(contact, status=Status.DIALED, owner="me", **changed))
         return self.taken[-1]
 
@@ -175,7 +177,7 @@ class Bench:
             self.limits,
             self.lines,  # type: ignore[arg-type]
         )
-        self.may_send = True
+        self.lease_since = 0.0
         self.placing = Placing(
             self.clock,
             self.store,  # type: ignore[arg-type]
@@ -186,7 +188,7 @@ class Bench:
             self.limits,
             CallWriter(self._ivr, self._agent),
             policy=policy,
-            may_send=lambda: self.may_send,
+            may_send=lambda taken_at: self.lease_since <= taken_at,
         )
 
     def _ivr(self, contact: Contact, switch: Switch) -> str:

@@ -23,9 +23,14 @@ from tests.stand_in import stands_in_for
 
 @stands_in_for(ContactStore)
 class Store:
-    """Takes everything."""
+    """Takes everything, and may need its time for that."""
+
+    def __init__(self) -> None:
+        self.answer: Deferred[None] | None = None
 
     async def take_for_agent(self, contact: Contact) -> Contact | None:
+        if self.answer is not None:
+            await self.answer
         return evolve(contact, status=Status.AGENT_PENDING, taking=contact.taking + 1)
 
 
@@ -48,15 +53,18 @@ class Desk:
     def __init__(self) -> None:
         self.vc = Vc()
         self.results = Results()
-        self.may_ask = True
+        self.store = Store()
+        self.clock = Clock()
+        self.lease_since = 0.0
         self.agents: Any = Agents(
-            Store(),  # type: ignore[arg-type]
+            self.clock,
+            self.store,  # type: ignore[arg-type]
             self.results,  # type: ignore[arg-type]
             self.vc,  # type: ignore[arg-type]
             None,  # type: ignore[arg-type]  nobody replies here
-            Throttle(Clock(), RATE),
+            Throttle(self.clock, RATE),
             efswitch_ip="pbx",
-            may_ask=lambda: self.may_ask,
+            may_ask=lambda taken_at: self.lease_since <= taken_at,
         )
 
     def request(self) -> Placed:
@@ -92,7 +100,11 @@ def test_a_request_that_the_vc_does_not_have_gives_its_contact_back_also_when_th
 
 
 def test_nobody_is_asked_by_a_dialer_that_lost_its_lease_since_it_took_the_contact(desk: Desk) -> None:
-    desk.may_ask = False
+    desk.store.answer = Deferred()
     desk.request()
+    desk.clock.advance(60)
+    # It has one again by the time that the answer is there.
+    desk.lease_since = desk.clock.seconds()
+    desk.store.answer.callback(None)
     assert_that(desk.vc.asked, empty())
     assert_that(desk.results.changes, contains_exactly(BACK))

@@ -169,6 +169,31 @@ def test_an_outage_as_long_as_the_lease_loses_it_by_our_own_clock(held: Held) ->
     held.release()
 
 
+def test_what_was_taken_before_a_gap_in_the_lease_may_be_anothers_though_the_lease_is_held_again(held: Held) -> None:
+    held.claim()
+    held.pass_time(5)
+    before = held.clock.seconds()
+    held.pass_time(2 * LEASE_TIME)
+    assert_that((held.lease.held, held.lease.held_since(before)), equal_to((True, True)))
+    # The process is stopped, and renews the lease with its first timer afterwards.
+    held.clock.advance(2 * LEASE_TIME)
+    assert_that((held.lease.held, held.lease.held_since(before)), equal_to((True, False)))
+    assert_that(held.lease.held_since(held.clock.seconds()), is_(True))
+    held.release()
+    assert_that(held.lease.held_since(held.clock.seconds()), is_(False))
+
+
+def test_a_renewal_whose_answer_comes_after_the_lease_has_run_out_leaves_a_gap(held: Held) -> None:
+    held.claim()
+    before = held.clock.seconds()
+    held.database.answer = Deferred()
+    held.pass_time(LEASE_TIME)
+    # It was asked for in time. When it was granted, nobody knows.
+    held.database.answer.callback(CLAIMED)
+    assert_that((held.lease.held, held.lease.held_since(before)), equal_to((True, False)))
+    held.release()
+
+
 def test_a_database_that_does_not_answer_at_all_loses_the_lease_too(held: Held) -> None:
     held.claim()
     silent = held.database.answer = Deferred()

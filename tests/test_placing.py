@@ -284,7 +284,7 @@ def test_a_command_is_not_sent_by_a_dialer_that_lost_its_lease_meanwhile(
     kind: CampaignType, policy: DownPolicy
 ) -> None:
     bench = Bench(policy)
-    bench.may_send = False
+    bench.store.before_answer = lambda: setattr(bench, "lease_since", bench.clock.seconds() + 0.1)
     placed = bench.place(contact(kind))
     agent = "1005" if kind is AGENT else None
     expected = Change("c1", 1, Status.DIALED, Status.PENDING, end_chat=kind is AGENT, agent=agent)
