@@ -10,8 +10,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from attrs import frozen
-from twisted.internet.defer import DeferredLock
+from attrs import asdict, frozen
 from twisted.logger import Logger
 
 from dialer.background import Background
@@ -20,20 +19,20 @@ from dialer.store.database import CommitUnknown, Database, DatabaseError, Unansw
 from dialer.store.queries import sql
 from dialer.store.rows import contact_of
 
-Row = dict[str, Any]
-
 UNDECIDED = 1000
 """Claims whose outcome may be unknown at a time: those under way when the database went down. Past it none is made."""
 
 
 @frozen
 class Claim:
-    """A claim of one contact: the taking that it starts from, and the taking and the status that it leads to."""
+    """A claim of one contact: the taking that it starts from, the taking and the status that it leads to, and the event
+    that its transaction writes into the history."""
 
     contact_id: str
     before: int
     taking: int
     status: Status
+    event: str
 
 
 class Claims:
@@ -47,7 +46,6 @@ class Claims:
         self._undo = undo
         self._undecided: dict[str, Claim] = {}
         self._left: deque[Claim] = deque()
-        self._ownership = DeferredLock()
         self._background = Background()
         self._settling = False
 
@@ -73,30 +71,14 @@ class Claims:
             except DatabaseError:
                 self._settle_later(claim)
                 raise error from None
-            return found if self._undecided.pop(claim.contact_id, None) is claim else None
+            del self._undecided[claim.contact_id]
+            return found
         return contact_of(rows[0]) if rows else None
 
     def undecided(self, contact: Contact) -> bool:
         """Whether this may be a claim of ours that is still to be undone: nothing was sent for it."""
         claim = self._undecided.get(contact.id)
         return claim is not None and (claim.taking, claim.status) == (contact.taking, contact.status)
-
-    async def while_taking_over(self, take_over: Callable[[], Awaitable[list[Row]]]) -> list[Row]:
-        """Run the statement that takes over contacts, and return its rows: of those nobody knows that nothing was sent.
-
-        Whoever held one may have made the same claim as one of ours that is not decided yet, and sent it.
-        """
-        await self._ownership.acquire()
-        try:
-            rows = await take_over()
-        except CommitUnknown:
-            self._undecided.clear()
-            raise
-        finally:
-            self._ownership.release()
-        for row in rows:
-            self._undecided.pop(row["id"], None)
-        return rows
 
     async def _decide(self, claim: Claim) -> Contact | None:
         """What became of a claim, for good: the contact when it was committed.
@@ -106,17 +88,8 @@ class Claims:
         """
         if await self._database.run(sql("claim_void"), {"id": claim.contact_id, "taking": claim.before}):
             return None
-        # A row that names us tells that the claim is ours unless we have just taken it over: see while_taking_over.
-        await self._ownership.acquire()
-        try:
-            rows = await self._database.run(sql("contact"), {"id": claim.contact_id})
-        finally:
-            self._ownership.release()
-        if not rows:
-            return None
-        found = contact_of(rows[0])
-        claimed = (self._owner, claim.taking, claim.status)
-        return found if (found.owner, found.taking, found.status) == claimed else None
+        rows = await self._database.run(sql("claim_made"), asdict(claim) | {"owner": self._owner})
+        return contact_of(rows[0]) if rows else None
 
     def _settle_later(self, claim: Claim) -> None:
         self._left.append(claim)
@@ -130,8 +103,7 @@ class Claims:
             while self._left:
                 claim = self._left.popleft()
                 try:
-                    found = await self._decide(claim)
-                    if found is not None and self._undecided.get(claim.contact_id) is claim:
+                    if (found := await self._decide(claim)) is not None:
                         self.log.warn("Contact {id} was claimed, but nobody knew in time: undone", id=found.id)
                         await self._undo(found)
                 except DatabaseError:
@@ -141,12 +113,8 @@ class Claims:
                     await self._database.pause()
                 except Exception:
                     self.log.failure("Could not settle the claim of contact {id}", id=claim.contact_id)
-                    self._forget(claim)
+                    del self._undecided[claim.contact_id]
                 else:
-                    self._forget(claim)
+                    del self._undecided[claim.contact_id]
         finally:
             self._settling = False
-
-    def _forget(self, claim: Claim) -> None:
-        if self._undecided.get(claim.contact_id) is claim:
-            del self._undecided[claim.contact_id]

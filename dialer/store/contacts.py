@@ -145,9 +145,8 @@ class ContactStore:
             "switch": switch,
         }
         try:
-            return await self._claims.make(
-                sql("take"), asked, Claim(contact.id, contact.taking, contact.taking + 1, status)
-            )
+            claim = Claim(contact.id, contact.taking, contact.taking + 1, status, "taken")
+            return await self._claims.make(sql("take"), asked, claim)
         except CommitUnknown:
             # It is not ours to go on with; the others in line may be.
             return None
@@ -155,14 +154,19 @@ class ContactStore:
     async def dial_agent(self, contact: Contact, agent: str, switch: str) -> Contact | None:
         """agent_pending → dialed for this dialer. None when it no longer waits for this reply, or is past its end."""
         asked = self._me | {"id": contact.id, "taking": contact.taking, "agent": agent, "switch": switch}
-        return await self._claims.make(
-            sql("dial_agent"), asked, Claim(contact.id, contact.taking, contact.taking, Status.DIALED)
-        )
+        claim = Claim(contact.id, contact.taking, contact.taking, Status.DIALED, "agent_reserved")
+        return await self._claims.make(sql("dial_agent"), asked, claim)
 
     async def _undo(self, contact: Contact) -> None:
         """Nothing was sent for it, nor will be; its agent, if one is reserved, is let go."""
-        freed = bool(contact.agent)
-        back = Change(contact.id, contact.taking, contact.status, Status.PENDING, end_chat=freed, reason="never sent")
+        back = Change(
+            contact.id,
+            contact.taking,
+            contact.status,
+            Status.PENDING,
+            end_chat=bool(contact.agent),
+            reason="never sent",
+        )
         if LOCKED in (await self.apply([back])).values():
             raise DatabaseDown("another session has locked the contact")
 
@@ -219,11 +223,7 @@ class ContactStore:
 
     async def take_over(self) -> list[HeldContact]:
         """Make contacts ours that a dialer without a lease held. At most TAKE_OVER_AT_ONCE at a time."""
-
-        async def take_over() -> list[dict[str, Any]]:
-            return await self._database.run(sql("take_over"), self._me | {"limit": TAKE_OVER_AT_ONCE})
-
-        rows = await self._claims.while_taking_over(take_over)
+        rows = await self._database.run(sql("take_over"), self._me | {"limit": TAKE_OVER_AT_ONCE})
         return [HeldContact(contact_of(row), row["dialed_ago"]) for row in rows]
 
     async def overdue_replies(self, timeout: float) -> list[Contact]:

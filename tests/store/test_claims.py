@@ -11,7 +11,18 @@ from typing import Any
 import pytest
 import pytest_twisted
 from attrs import evolve
-from hamcrest import assert_that, contains_exactly, empty, equal_to, has_entries, has_properties, is_, is_not, none
+from hamcrest import (
+    assert_that,
+    contains_exactly,
+    empty,
+    equal_to,
+    has_entries,
+    has_length,
+    has_properties,
+    is_,
+    is_not,
+    none,
+)
 
 from dialer.contact import Contact, Status
 from dialer.store import claims as module
@@ -44,6 +55,7 @@ class Unsteady:
         self._outages = outages
         self._error = error
         self._claim: tuple[str, Mapping[str, Any] | None] | None = None
+        self.meanwhile: Callable[[], Awaitable[object]] | None = None
         self.running = True
 
     async def run(self, query: str, params: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
@@ -63,6 +75,8 @@ class Unsteady:
 
     async def pause(self) -> None:
         await self._database.pause()
+        if self.meanwhile is not None:
+            await self.meanwhile()
 
 
 async def decided(tables: Tables, store: ContactStore) -> None:
@@ -146,6 +160,30 @@ async def test_a_taking_of_another_dialer_is_not_taken_for_ours(tables: Tables) 
     theirs = await take(other, contact)
     assert_that(await take(store, contact), none())
     assert_that(await tables.get(), equal_to(theirs))
+
+
+@pytest.mark.parametrize(("error", "outages"), [(CommitUnknown, 2), (Unanswered, 1)])
+@sure
+async def test_a_taking_of_another_dialer_is_not_taken_for_ours_when_we_have_taken_it_over(
+    tables: Tables, error: type[CommitUnknown], outages: int
+) -> None:
+    unsteady = Unsteady(tables.database, committed=False, outages=outages, error=error)
+    store = await tables.dialer(database=unsteady)
+    contact = await tables.put()
+    other = await tables.dialer("other")
+
+    async def other_sends_and_dies() -> None:
+        unsteady.meanwhile = None
+        await take(other, contact)
+        await tables.end_lease("other")
+        assert_that(await store.take_over(), has_length(1))
+
+    unsteady.meanwhile = other_sends_and_dies
+    assert_that(await take(store, contact), none())
+    await decided(tables, store)
+    stored = await tables.get()
+    assert_that(stored, has_properties(status=Status.DIALED, taking=1, owner="me"))
+    assert_that(store.never_sent(stored), is_(False))
 
 
 # The database does not answer, or is down: who asked is told, nothing is sent, and it is undone.
@@ -298,68 +336,3 @@ async def test_a_taking_that_lay_before_a_frozen_server_is_not_made_when_it_goes
             os.kill(pid, signal.SIGCONT)
     await all_served(tables)
     assert_that(await tables.get(), equal_to(evolve(contact, taking=1)))
-
-
-# Another dialer makes the same claim, sends it, and dies.
-
-
-async def die_with(tables: Tables, contact: Contact) -> None:
-    other = await tables.dialer("other")
-    assert_that(await take(other, contact), has_properties(taking=1, owner="other"))
-    await tables.end_lease("other")
-
-
-@sure
-async def test_a_taking_that_another_dialer_made_instead_is_not_undone_once_it_was_taken_over(tables: Tables) -> None:
-    unsteady = Unsteady(tables.database, committed=False, outages=1, error=Unanswered)
-    store = await tables.dialer(database=unsteady)
-    contact = await tables.put()
-    await die_with(tables, contact)
-    assert_that(await take(store, contact), none())
-    assert_that(store.never_sent(await tables.get()), is_(True))
-    (held,) = await store.take_over()
-    assert_that(store.never_sent(held.contact), is_(False))
-    await decided(tables, store)
-    assert_that(await tables.get(), has_properties(status=Status.DIALED, taking=1, owner="me"))
-
-
-@sure
-async def test_a_taking_that_another_dialer_made_instead_is_not_gone_on_with_once_it_was_taken_over(
-    tables: Tables,
-) -> None:
-    store = await tables.dialer(database=Unsteady(tables.database, committed=False))
-    contact = await tables.put()
-    await die_with(tables, contact)
-    run = store._database.run
-
-    async def run_between(query: str, params: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
-        rows = await run(query, params)
-        if query == sql("claim_void"):
-            await store.take_over()
-        return rows
-
-    store._database.run = run_between  # type: ignore[method-assign]
-    assert_that(await take(store, contact), none())
-    assert_that(await tables.get(), has_properties(status=Status.DIALED, taking=1, owner="me"))
-
-
-@sure
-async def test_after_a_take_over_of_unknown_outcome_no_claim_is_taken_for_one_of_ours(tables: Tables) -> None:
-    unsteady = Unsteady(tables.database, committed=False, outages=2, error=Unanswered)
-    store = await tables.dialer(database=unsteady)
-    contact = await tables.put()
-    await die_with(tables, contact)
-    assert_that(await take(store, contact), none())
-
-    async def lost() -> list[dict[str, Any]]:
-        await store._database._database.run(  # type: ignore[attr-defined]
-            "UPDATE contacts SET owner = 'me' WHERE id = %(id)s", {"id": contact.id}
-        )
-        raise CommitUnknown("lost")
-
-    with pytest.raises(CommitUnknown):
-        await store._claims.while_taking_over(lost)
-    stored = await tables.get()
-    assert_that(store.never_sent(stored), is_(False))
-    await decided(tables, store)
-    assert_that(await tables.get(), equal_to(stored))
