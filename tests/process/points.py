@@ -61,7 +61,7 @@ CLAIMED = Point("database", (statement("outbox_claim"), COMMITTED), after=commit
 JOB_TOLD = Point("esl", (asked("bgapi originate"), answered("BACKGROUND_JOB")))
 """The dialer has the reply, EFSwitch tells of the job."""
 
-END_TOLD = Point("esl", (answered("CHANNEL_HANGUP_COMPLETE"),))
+END_TOLD = Point("esl", (asked("bgapi originate"), answered("CHANNEL_HANGUP_COMPLETE")))
 """The call has ended, the dialer does not know."""
 
 REPLY_ANSWERED = Point("http", (asked("POST /agent "), HTTP_ANSWER))
