@@ -13,9 +13,9 @@ from tests.bench.contacts import ivr_contacts
 from tests.bench.evidence import Notification, Originate, Row
 from tests.bench.figures import Seen, busiest_second, completeness, most_at_once, spread
 from tests.bench.poster import Posted
-from tests.bench.processes import BenchFailed
 from tests.bench.run import Plan, run
 from tests.bench.table import table
+from tests.processes import RunFailed
 
 
 @pytest_twisted.ensureDeferred
@@ -30,7 +30,7 @@ async def test_a_short_run_finds_every_contact_in_every_column(reactor: Any) -> 
 async def test_a_run_that_is_called_off_ends_at_once(reactor: Any, capfd: pytest.CaptureFixture[str]) -> None:
     cancelled = Event()
     cancelled.set()
-    with pytest.raises(BenchFailed, match="called off"):
+    with pytest.raises(RunFailed, match="called off"):
         await run(reactor, Plan(contacts=60), cancelled)
     assert_that("the end of efswitch.log" in capfd.readouterr().err)
 

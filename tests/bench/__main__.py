@@ -13,9 +13,9 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.internet.task import react
 
-from tests.bench.processes import ROOT, BenchFailed
 from tests.bench.run import Plan, run
 from tests.bench.table import table
+from tests.processes import ROOT, RunFailed
 
 MOST = 20_000
 """Contacts: the simulator and the VC sandbox remember no more."""
@@ -42,7 +42,7 @@ def _options(arguments: list[str]) -> Namespace:
 async def _main(reactor: Any, given: Namespace, cancelled: Event) -> None:
     try:
         report = await run(reactor, Plan(given.contacts, given.rate, given.seed, given.keep), cancelled)
-    except BenchFailed as error:
+    except RunFailed as error:
         sys.stderr.write(f"bench: {error}\n")
         raise SystemExit(1) from None
     report["cores"] = os.cpu_count()

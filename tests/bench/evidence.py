@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import socket
-import urllib.request
 from contextlib import closing
 from datetime import datetime
 from typing import Any
@@ -12,8 +9,8 @@ from typing import Any
 import psycopg2
 from attrs import frozen
 
-TIMEOUT = 10.0
-"""Seconds for an answer."""
+from tests.consoles import SandboxConsole, SimulatorConsole
+
 AT_ONCE = 1000
 """Records asked for with one request, so that none takes long."""
 
@@ -57,19 +54,8 @@ def rows(conninfo: str) -> list[Row]:
         return [Row(*row) for row in cursor]
 
 
-class Simulator:
+class Simulator(SimulatorConsole):
     """A connection to the simulator's event socket, for its records."""
-
-    def __init__(self, port: int) -> None:
-        self._socket = socket.create_connection(("127.0.0.1", port), TIMEOUT)
-        self._file = self._socket.makefile("rb")
-        self._read()
-        self._ask("auth ClueCon")
-
-    def close(self) -> None:
-        """Hang up."""
-        self._file.close()
-        self._socket.close()
 
     def originates(self) -> list[Originate]:
         """All of them, oldest first."""
@@ -83,36 +69,20 @@ class Simulator:
         return found
 
     def _records(self, since: int) -> list[dict[str, Any]]:
-        order = {"records": "calls", "since": since, "limit": AT_ONCE}
-        calls: list[dict[str, Any]] = json.loads(self._ask(f"api simulator {json.dumps(order)}"))["calls"]
+        calls: list[dict[str, Any]] = self.order(records="calls", since=since, limit=AT_ONCE)["calls"]
         return calls
 
-    def _ask(self, command: str) -> str:
-        self._socket.sendall(f"{command}\n\n".encode())
-        return self._read()
 
-    def _read(self) -> str:
-        length = 0
-        while line := self._file.readline().strip():
-            name, _, value = line.partition(b":")
-            if name.lower() == b"content-length":
-                length = int(value)
-        return self._file.read(length).decode()
-
-
-class VoiceConnector:
+class VoiceConnector(SandboxConsole):
     """The records of the VC sandbox."""
-
-    def __init__(self, url: str) -> None:
-        self._url = url
 
     def notified(self) -> int:
         """How many contacts it was notified of."""
-        return len(self._get("/sandbox/summary")["notifications"]["byContact"])
+        return len(self.get("summary")["notifications"]["byContact"])
 
     def violations(self) -> int:
         """How many requests were wrong."""
-        return int(self._get("/sandbox/summary")["violations"])
+        return int(self.get("summary")["violations"])
 
     def notifications(self) -> list[Notification]:
         """All accepted ones, oldest first, repetitions included."""
@@ -132,10 +102,6 @@ class VoiceConnector:
         return found
 
     def _records(self, after: int) -> list[dict[str, Any]]:
-        path = f"/sandbox/records?path=/send-delivery-notification&after={after}&limit={AT_ONCE}"
-        records: list[dict[str, Any]] = self._get(path)["records"]
+        path = f"records?path=/send-delivery-notification&after={after}&limit={AT_ONCE}"
+        records: list[dict[str, Any]] = self.get(path)["records"]
         return records
-
-    def _get(self, path: str) -> Any:
-        with urllib.request.urlopen(self._url + path, timeout=TIMEOUT) as response:
-            return json.load(response)

@@ -12,7 +12,7 @@ from typing import Any
 
 from attrs import define
 
-from tests.bench.processes import Interrupted, pause
+from tests.processes import Interrupted, pause
 
 CONNECTIONS = 32
 """Requests that may be under way at once: at 300 a second each may take 100 ms before posting falls behind."""

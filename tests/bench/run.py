@@ -24,7 +24,7 @@ from tests.bench.contacts import GATEWAYS, ivr_contacts
 from tests.bench.evidence import Simulator, VoiceConnector, rows
 from tests.bench.figures import Seen, completeness, dialing, latencies, per_contact
 from tests.bench.poster import post_all
-from tests.bench.processes import BenchFailed, Process, cpu_seconds_of_family, pause
+from tests.processes import Process, RunFailed, cpu_seconds_of_family, pause
 
 DURABLE = {"fsync": "on", "synchronous_commit": "on"}
 RING = (0.2, 1.0)
@@ -79,7 +79,7 @@ class _World:
 
 
 async def run(reactor: Any, plan: Plan, cancelled: Event) -> dict[str, Any]:
-    """Carry out a plan and report (see `report`). Fails with BenchFailed; the ends of all logs are on stderr then.
+    """Carry out a plan and report (see `report`). Fails with RunFailed; the ends of all logs are on stderr then.
 
     Nothing of it is left when this ends, however it does. Setting `cancelled` ends it early.
     """
@@ -208,7 +208,7 @@ def _await_ready(port: int, dialer: Process, cancelled: Event, within: float = 3
             pause(cancelled, 0.1)
         else:
             return
-    raise BenchFailed("the dialer does not become ready")
+    raise RunFailed("the dialer does not become ready")
 
 
 def _await_notifications(connector: VoiceConnector, wanted: int, cancelled: Event) -> None:

@@ -1,4 +1,4 @@
-"""The processes of a run: started with their logs in files, found by what they log, measured, and stopped."""
+"""The processes of a run: started with their logs in files, found by what they log, measured, and ended."""
 
 from __future__ import annotations
 
@@ -10,30 +10,34 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from threading import Event
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 _INHERITED = ("PATH", "HOME", "TMPDIR", "LANG", "LC_ALL")
 """Of the environment; whatever configures a dialer must not come in from outside."""
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
-class BenchFailed(Exception):
+class RunFailed(Exception):
     """The run could not be carried through; says why."""
 
 
-class Interrupted(BenchFailed):
+class Interrupted(RunFailed):
     """The run was called off."""
 
 
 class Process:
-    """A child process that logs into a file of its own; signals of the terminal do not reach it."""
+    """A child process that logs into a file of its own; signals of the terminal do not reach it.
+
+    One that is started again under its old name goes on with the file.
+    """
 
     def __init__(
         self, name: str, command: Sequence[str], folder: Path, environment: Mapping[str, str] | None = None
     ) -> None:
         self.name = name
         self.log = folder / f"{name}.log"
+        self._logged_before = self.log.stat().st_size if self.log.exists() else 0
         inherited = {key: os.environ[key] for key in _INHERITED if key in os.environ}
-        with self.log.open("wb") as file:
+        with self.log.open("ab") as file:
             self._child = subprocess.Popen(
                 command,
                 cwd=ROOT,
@@ -55,16 +59,31 @@ class Process:
         return self._child.poll() is None
 
     def find(self, pattern: str, cancelled: Event, within: float = 60.0) -> str:
-        """The first group of `pattern` in its log, waited for at most so many seconds."""
+        """The first group of `pattern` in what it logs, waited for at most so many seconds."""
         deadline = time.monotonic() + within
         while True:
-            if found := re.search(pattern, self.log.read_text(encoding="utf-8", errors="replace")):
+            logged = self.log.read_bytes()[self._logged_before :].decode(errors="replace")
+            if found := re.search(pattern, logged):
                 return found[1]
             if not self.running:
-                raise BenchFailed(f"{self.name} ended with status {self._child.returncode}")
+                raise RunFailed(f"{self.name} ended with status {self._child.returncode}")
             if time.monotonic() > deadline:
-                raise BenchFailed(f"{self.name} did not log {pattern!r} within {within:g} s")
+                raise RunFailed(f"{self.name} did not log {pattern!r} within {within:g} s")
             pause(cancelled, 0.05)
+
+    @property
+    def status(self) -> int | None:
+        """Its exit status; None while it runs."""
+        return self._child.poll()
+
+    def send(self, signal_number: int) -> None:
+        """Send it a signal; nothing happens when it has ended."""
+        self._child.send_signal(signal_number)
+
+    def kill(self) -> None:
+        """End it at once, and bury it."""
+        self._child.kill()
+        self._child.wait()
 
     def cpu(self) -> float:
         """Seconds of processor time that it has used."""
@@ -78,8 +97,7 @@ class Process:
         try:
             status = self._child.wait(within)
         except subprocess.TimeoutExpired:
-            self._child.kill()
-            self._child.wait(5)
+            self.kill()
             return None
         # The simulators end by the signal itself, or in order.
         return time.monotonic() - began if status in (0, -15) else None
@@ -99,13 +117,13 @@ def cpu_seconds(pid: int) -> float:
 
 def cpu_seconds_of_family(pid: int) -> float:
     """The same of a process and all its children, those that have ended included."""
-    total = sum(_times(pid)[1])
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            parent, (user, system, _, _) = _times(int(entry.name))
-            if parent == pid:
-                total += user + system
-    return total
+    return sum(_times(pid)[1]) + sum(cpu_seconds(child) for child in children(pid))
+
+
+def children(pid: int) -> list[int]:
+    """The children of a process that run now."""
+    running = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+    return [each for each in running if _times(each)[0] == pid]
 
 
 def _times(pid: int) -> tuple[int, tuple[float, float, float, float]]:
