@@ -1,6 +1,7 @@
 # make run    the dialer; with nothing configured also a sandbox and sample campaigns
 # make test   lint, types and all tests
 # make bench  the benchmarks
+# make chaos  the chaos run, long; CHAOS='--seed 2 --contacts 5000 --faults 50' for another, --help for what there is
 # make venv   the set-up alone
 # PYTHON=python3.12 make venv   with another interpreter, 3.11 to 3.13
 
@@ -9,7 +10,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.complete
 
-.PHONY: run test lint types bench venv clean
+.PHONY: run test lint types bench chaos venv clean
 
 run: $(STAMP)
 	$(BIN)/twistd -n --pidfile= dialer
@@ -27,6 +28,9 @@ types: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python -m tests.bench
+
+chaos: $(STAMP)
+	$(BIN)/python -m tests.chaos $(CHAOS)
 
 venv: $(STAMP)
 

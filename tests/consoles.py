@@ -28,8 +28,9 @@ class SimulatorConsole:
     def order(self, **what: Any) -> dict[str, Any]:
         """What `simulator {...}` answers. Raises ValueError for an order that it does not know."""
         text = self._ask(f"api simulator {json.dumps(what)}")
-        if not text:
-            raise ConnectionResetError("the simulator hung up")
+        if not text.startswith("{"):
+            # Turned away as by an access list, or told that the event socket is reloaded, or nothing at all.
+            raise ConnectionResetError(f"the simulator hung up: {text.strip()}")
         answer: dict[str, Any] = json.loads(text)
         if "error" in answer:
             raise ValueError(answer["error"])

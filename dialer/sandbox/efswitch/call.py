@@ -191,6 +191,8 @@ class Call:
         """End a call that was never answered; its job and its last events come in either order."""
         self._stop()
         leg = self._customer
+        # The job may tell it before the call is over.
+        self._attempt.cause = cause
         after = (*after, "rtp") if leg.has("early") else after
         self._signals.hang_up(leg, cause)
         if self._done is None:

@@ -13,8 +13,8 @@ class Attempt:
     """One `originate`. Times are Unix seconds.
 
     `refused` is the cause when there was no channel, None when there was one. `cause` is the hangup cause of the
-    customer's leg once it ended; `vanished` tells that the switch lost the call without any event. `agent_uuid` is
-    the second leg of an agent's call.
+    customer's leg once it is decided, `ended_at` when the leg ended; `vanished` tells that the switch lost the call
+    without its last event. `agent_uuid` is the second leg of an agent's call.
     """
 
     serial: int
