@@ -17,6 +17,8 @@ from tests.chaos.world import World
 
 AT_ONCE = 2000
 """Records asked for with one request, so that none takes long."""
+SHOWN = 200
+"""Characters kept of an answer."""
 TRACEBACKS = 5
 """Shown of each dialer."""
 _SENT = re.compile(r"CALLED THE CUSTOMER of contact (\S+) through")
@@ -38,12 +40,8 @@ class Chronicle:
         """All of them so far; a call that was under way when last looked at is not over yet."""
         return list(self._by_serial.values())
 
-    def drain(self) -> None:
-        """Fetch what is new, and what was not over yet."""
-        self._drain_simulator()
-        self._drain_sandbox()
-
-    def _drain_simulator(self) -> None:
+    def drain_simulator(self) -> None:
+        """Fetch the calls that are new, and those that were not over yet."""
         since = self._since
         while calls := self._world.simulator(records="calls", since=since, limit=AT_ONCE)["calls"]:
             if since not in self._by_serial and calls[0]["serial"] > since:
@@ -54,7 +52,8 @@ class Chronicle:
         while (each := self._by_serial.get(self._since)) and (each.refused is not None or each.ended_at is not None):
             self._since += 1
 
-    def _drain_sandbox(self) -> None:
+    def drain_sandbox(self) -> None:
+        """Fetch the requests that are new."""
         while records := self._world.vc.get(f"records?after={self._after}&limit={AT_ONCE}")["records"]:
             if records[0]["seq"] > self._after + 1:
                 self._world.complaints.append(f"the sandbox has forgotten records from {self._after + 1} on")
@@ -91,7 +90,7 @@ def _told(record: dict[str, Any]) -> Told:
         record["headers"].get("idempotency-key", ""),
         record["status"],
         record["behaviour"],
-        record["violation"] or record["error"] or record["response"] or "",
+        (record["violation"] or record["error"] or record["response"] or "")[:SHOWN],
     )
 
 

@@ -11,7 +11,7 @@ GATEWAYS = ("gw-east", "gw-west")
 NO_GATEWAY = "gw-nowhere"
 """No switch has it: its contacts fail."""
 QUEUES = ("Sales", "Support")
-LONGEST_LIST = 40
+LONGEST_LIST = 20
 
 Contact = dict[str, Any]
 
@@ -21,7 +21,7 @@ def batches(count: int, seed: int) -> Iterator[list[Contact]]:
     random = Random(f"contacts {seed}")
     made = 0
     while made < count:
-        size = 1 if random.random() < 0.6 else min(random.randint(2, LONGEST_LIST), count - made)
+        size = 1 if random.random() < 0.7 else min(random.randint(2, LONGEST_LIST), count - made)
         yield [_contact(random, seed, made + place) for place in range(size)]
         made += size
 

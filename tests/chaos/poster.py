@@ -17,8 +17,8 @@ from tests.chaos.verdict import Posted
 from tests.chaos.world import World
 from tests.processes import pause
 
-TIMEOUT = 8.0
-"""Seconds for an answer: four times DB_CONN_TIMEOUT."""
+TIMEOUT = 3.0
+"""Seconds for an answer: longer than DB_CONN_TIMEOUT, shorter than some dialers are stopped, which answer late then."""
 AGAIN = 0.02
 """Share of what was accepted that is posted once more, to be told that it is known."""
 
