@@ -1,6 +1,6 @@
 # make run    the dialer; with nothing configured also a sandbox and sample campaigns
 # make test   lint, types and all tests
-# make bench  the benchmarks
+# make bench  all benchmarks, about 45 minutes; make bench BENCH=throughput   one of them
 # make chaos  the chaos run, long; CHAOS='--seed 2 --contacts 5000 --faults 50' for another, --help for what there is
 # make venv   the set-up alone
 # PYTHON=python3.12 make venv   with another interpreter, 3.11 to 3.13
@@ -9,8 +9,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.complete
+RIVALS := build/rivals/.complete
 
-.PHONY: run test lint types bench chaos venv clean
+.PHONY: run test lint types bench rivals chaos venv clean
 
 run: $(STAMP)
 	$(BIN)/twistd -n --pidfile= dialer
@@ -26,8 +27,8 @@ lint: $(STAMP)
 types: $(STAMP)
 	$(BIN)/mypy
 
-bench: $(STAMP)
-	$(BIN)/python -m tests.bench
+bench: $(STAMP) $(RIVALS)
+	$(BIN)/python -m tests.bench $(BENCH)
 
 chaos: $(STAMP)
 	$(BIN)/python -m tests.chaos $(CHAOS)
@@ -43,6 +44,15 @@ $(STAMP): setup.py pyproject.toml
 	    { rm -rf $(VENV); echo "On Debian the venv module is a package of its own: apt-get install python3-venv"; exit 1; }
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]' --config-settings editable_mode=compat
 	touch $@
+
+# What the benchmarks hold the dialer beside, in a folder of its own: it needs other versions of what the dialer needs.
+$(RIVALS): $(STAMP) tests/bench/rivals/requirements.txt
+	rm -rf $(@D)
+	$(BIN)/python -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --requirement tests/bench/rivals/requirements.txt
+	touch $@
+
+rivals: $(RIVALS)
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache

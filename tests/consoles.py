@@ -18,7 +18,7 @@ class SimulatorConsole:
         self._socket = socket.create_connection(("127.0.0.1", port), TIMEOUT)
         self._file = self._socket.makefile("rb")
         self._read()
-        self._ask("auth ClueCon")
+        self.ask("auth ClueCon")
 
     def close(self) -> None:
         """Hang up."""
@@ -27,7 +27,7 @@ class SimulatorConsole:
 
     def order(self, **what: Any) -> dict[str, Any]:
         """What `simulator {...}` answers. Raises ValueError for an order that it does not know."""
-        text = self._ask(f"api simulator {json.dumps(what)}")
+        text = self.ask(f"api simulator {json.dumps(what)}")
         if not text.startswith("{"):
             # Turned away as by an access list, or told that the event socket is reloaded, or nothing at all.
             raise ConnectionResetError(f"the simulator hung up: {text.strip()}")
@@ -36,7 +36,8 @@ class SimulatorConsole:
             raise ValueError(answer["error"])
         return answer
 
-    def _ask(self, command: str) -> str:
+    def ask(self, command: str) -> str:
+        """Send a command; the body of its answer."""
         self._socket.sendall(f"{command}\n\n".encode())
         return self._read()
 

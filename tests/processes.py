@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from threading import Event
+from typing import Any
 
 ROOT = Path(__file__).parents[1]
 _INHERITED = ("PATH", "HOME", "TMPDIR", "LANG", "LC_ALL")
@@ -101,6 +104,25 @@ class Process:
             return None
         # The simulators end by the signal itself, or in order.
         return time.monotonic() - began if status in (0, -15) else None
+
+
+def output(command: Sequence[str], cancelled: Event, *, within: float) -> Any:
+    """Run a program to its end, at most so many seconds; the JSON that it prints. Raises RunFailed when it fails."""
+    with tempfile.TemporaryDirectory(prefix="dialer-bench-") as name:
+        program = Process("output", command, Path(name))
+        try:
+            deadline = time.monotonic() + within
+            while program.running:
+                if time.monotonic() > deadline:
+                    raise RunFailed(f"{' '.join(command)} took more than {within:g} s")
+                pause(cancelled, 0.05)
+            printed = program.log.read_text(encoding="utf-8", errors="replace")
+            try:
+                return json.loads(printed)
+            except ValueError:
+                raise RunFailed(f"{' '.join(command)} failed: {printed.strip()[-500:]}") from None
+        finally:
+            program.stop(5)
 
 
 def pause(cancelled: Event, seconds: float) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import count, islice
 from random import Random
 from typing import Any
 from uuid import UUID
@@ -20,15 +22,20 @@ _NUMBERS = (
 """What fictional numbers begin with, and how many digits follow."""
 
 
-def ivr_contacts(count: int, seed: int) -> list[dict[str, Any]]:
-    """So many contacts as a campaign manager posts them; the same seed gives the same ones, ids included.
+def ivr_contacts(wanted: int, seed: int) -> list[dict[str, Any]]:
+    """The first `wanted` of `ivr_stream`."""
+    return list(islice(ivr_stream(seed), wanted))
+
+
+def ivr_stream(seed: int, campaigns: int = 1) -> Iterator[dict[str, Any]]:
+    """Contacts without end, as a campaign manager posts them; the same seed gives the same ones, ids included.
 
     A third has no `ivr` of its own, some share a customer number.
     """
     random = Random(seed)
-    campaign = f"bench-{seed}"
-    return [
-        {
+    for number in count():
+        campaign = f"bench-{seed}" if campaigns == 1 else f"bench-{seed}-{number % campaigns}"
+        yield {
             "id": str(UUID(int=random.getrandbits(128), version=4)),
             "customerNumber": _number(random),
             "campaignType": "IVR",
@@ -37,8 +44,6 @@ def ivr_contacts(count: int, seed: int) -> list[dict[str, Any]]:
             "campaignContactId": f"{campaign}-{number:05}",
             "ivr": random.choice((IVR, IVR, None)),
         }
-        for number in range(count)
-    ]
 
 
 def _number(random: Random) -> str:

@@ -11,6 +11,8 @@ from attrs import frozen
 
 from tests.consoles import SandboxConsole, SimulatorConsole
 
+NEVER = 1 << 60
+"""A number that no record has."""
 AT_ONCE = 1000
 """Records asked for with one request, so that none takes long."""
 
@@ -56,6 +58,18 @@ def rows(conninfo: str) -> list[Row]:
 
 class Simulator(SimulatorConsole):
     """A connection to the simulator's event socket, for its records."""
+
+    def count(self) -> int:
+        """How many originates there were so far."""
+        return int(self.order(records="calls", since=NEVER)["count"])
+
+    def clear(self) -> None:
+        """Have it forget its records; their count goes on."""
+        self.order(records="clear")
+
+    def originate(self, contact_id: str, number: str, gateway: str) -> None:
+        """Place a call of ours, which the dialer will find there."""
+        self.ask(f"bgapi originate {{origination_uuid={contact_id}}}sofia/gateway/{gateway}/{number} 1 XML 127.0.0.1")
 
     def originates(self) -> list[Originate]:
         """All of them, oldest first."""

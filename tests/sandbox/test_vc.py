@@ -400,12 +400,16 @@ class Command(ProcessProtocol):
 async def test_run_alone_it_says_where_it_listens_and_ends_cleanly() -> None:
     command = Command()
     process = reactor.spawnProcess(
-        command, sys.executable, [sys.executable, "-m", "dialer.sandbox.vc", "--agents", "2"], env=None
+        command,
+        sys.executable,
+        [sys.executable, "-m", "dialer.sandbox.vc", "--agents", "2", "--records", "7"],
+        env=None,
     )
     line = await command.spoke.addTimeout(30, reactor)
     assert_that(line, contains_string("Voice connector sandbox listening on http://127.0.0.1:"))
     _, summary = await call(reactor, "GET", line[line.index("http://") :] + "/sandbox/summary")
     assert_that(summary["agents"], has_entries(total=2, free=2))
+    assert_that(summary["records"], has_entries(bound=7))
     process.signalProcess("TERM")
     await command.ended.addTimeout(10, reactor)
     assert_that(command.seen.splitlines(), has_length(1))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from random import Random
 from typing import Any
 
@@ -15,6 +16,7 @@ from dialer.sandbox.vc import Rule
 from dialer.sandbox.vc.agents import FIRST_EXTENSION, AgentPool
 from dialer.sandbox.vc.behaviour import Behaviours, Channel
 from dialer.sandbox.vc.bodies import CHECKS, DELIVERY_NOTIFICATION, END_CHAT, REQUEST_AGENT
+from dialer.sandbox.vc.ledger import Ledger, Record
 from dialer.sandbox.vc.replies import LONGEST_WAIT, MAX_ATTEMPTS, wait_after
 
 REQUEST: dict[str, Any] = {
@@ -236,3 +238,11 @@ def test_waits_between_tries_grow_to_their_bound(attempt: int, seed: int) -> Non
     assert 0.2 <= wait <= LONGEST_WAIT
     if attempt > 1:
         assert wait >= wait_after(attempt - 1, Random(seed))
+
+
+def test_of_more_records_than_are_kept_the_oldest_are_dropped() -> None:
+    ledger = Ledger(bound=2)
+    for path in "abc":
+        ledger.add(Record(time=datetime.now(UTC), direction="in", path=path, headers={}, body=None))
+    assert_that([record.path for record in ledger], contains_exactly("b", "c"))
+    assert_that(ledger.dropped, equal_to(1))

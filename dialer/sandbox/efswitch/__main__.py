@@ -24,6 +24,7 @@ def _arguments() -> ArgumentParser:
     parser.add_argument("--seed", type=int, help="makes the choices repeatable")
     parser.add_argument("--sps", type=int, default=30, help="sessions per second (%(default)s)")
     parser.add_argument("--max-sessions", type=int, default=1000, help="(%(default)s)")
+    parser.add_argument("--records", type=int, default=20_000, help="calls remembered (%(default)s)")
     parser.add_argument("--rules", type=Path, metavar="FILE", help="JSON list of rules; without it an ordinary mixture")
     parser.add_argument(
         "--gateway",
@@ -51,6 +52,7 @@ async def _run(reactor: IReactorCore, arguments: list[str]) -> None:
         sessions_per_second=given.sps,
         max_sessions=given.max_sessions,
         js_originate=given.jsoriginate,
+        records_limit=given.records,
         seed=given.seed,
     )
     await switch.listen(reactor, given.host, given.port)  # type: ignore[arg-type]

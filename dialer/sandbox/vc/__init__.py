@@ -13,7 +13,8 @@ What a dialer calls, strictly checked; a wrong body gets 400 with the reason and
 Controls, JSON:
 
     GET    /sandbox/records    {"records": [...], "dropped", "bound"}: what came in and went out, oldest first, the
-                               newest 20,000; narrowed by ?direction=in|out &path= &contact= &after=<seq> &limit=
+                               newest 20,000 (or `records`); narrowed by ?direction=in|out &path= &contact=
+                               &after=<seq> &limit=
     DELETE /sandbox/records    forget records and counts (Idempotency-Keys stay known)
     GET    /sandbox/summary    counts: agentRequests, agentReplies, notifications (byContact, byCallResult,
                                moreThanOnce), endChats, violations, agents (free, held), records. What comes again

@@ -19,6 +19,7 @@ from twisted.logger import (
 )
 
 from dialer.sandbox.vc.connector import VoiceConnector
+from dialer.sandbox.vc.ledger import MAX_RECORDS
 
 
 def options(arguments: Sequence[str]) -> argparse.Namespace:
@@ -31,6 +32,7 @@ def options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--queues", default="Sales,Support", help="queues that they are at home in (%(default)s)")
     parser.add_argument("--reply-delay", type=float, default=0.2, help="seconds before an agent reply (%(default)s)")
     parser.add_argument("--hold-time", type=float, default=300.0, help="seconds an agent is held at most (%(default)s)")
+    parser.add_argument("--records", type=int, default=MAX_RECORDS, help="records kept (%(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="decides which occasions a fraction hits (%(default)s)")
     return parser.parse_args(arguments)
 
@@ -46,6 +48,7 @@ async def run(reactor: Any, given: argparse.Namespace) -> None:
             seed=given.seed,
             queues=tuple(queue for queue in given.queues.split(",") if queue),
             hold_time=given.hold_time,
+            records=given.records,
         )
         connector.listen(given.host, given.port)
     except (ValueError, CannotListenError) as error:

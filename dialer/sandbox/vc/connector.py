@@ -53,7 +53,7 @@ class VoiceConnector:
 
     `agents` is the size of the pool, `queues` where they are at home in turn (empty: the sandbox knows no queue names),
     `hold_time` the seconds after which a held agent is free whatever happens. `reply_delay` is in seconds and may be
-    set at any time, like `dialer_url`. `seed` decides which occasions a fraction hits.
+    set at any time, like `dialer_url`. `seed` decides which occasions a fraction hits. The newest `records` are kept.
     """
 
     log = Logger()
@@ -68,13 +68,14 @@ class VoiceConnector:
         seed: int = 0,
         queues: Sequence[str] = ("Sales", "Support"),
         hold_time: float = 300.0,
+        records: int = MAX_RECORDS,
     ) -> None:
         self._reactor = reactor
         random = Random(seed)
         self.dialer_url = dialer_url
         self.reply_delay = reply_delay
         self.behaviours = Behaviours(random)
-        self.ledger = Ledger()
+        self.ledger = Ledger(records)
         self.pool = AgentPool(reactor.seconds, agents, queues, hold_time)
         self._initial = (agents, reply_delay)
         self._sender = ReplySender(reactor, self.ledger, random)
@@ -182,7 +183,7 @@ class VoiceConnector:
                 "free": self.pool.free,
                 "held": {held.agent: held.contact_id for held in self.pool.held},
             },
-            "records": {"kept": len(ledger), "dropped": ledger.dropped, "bound": MAX_RECORDS},
+            "records": {"kept": len(ledger), "dropped": ledger.dropped, "bound": ledger.bound},
         }
 
     def receive(self, method: str, path: str, headers: dict[str, str], raw: bytes) -> Answer:

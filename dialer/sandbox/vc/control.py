@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from dialer.sandbox.vc.behaviour import MAX_DELAY, Rule
-from dialer.sandbox.vc.ledger import MAX_RECORDS, Record
+from dialer.sandbox.vc.ledger import Record
 
 if TYPE_CHECKING:
     from dialer.sandbox.vc.connector import VoiceConnector
@@ -103,7 +103,7 @@ def _integer(query: Mapping[str, str], name: str, default: int) -> int:
 
 
 def _records(connector: VoiceConnector, query: Mapping[str, str], _: bytes | None) -> _Shown:
-    after, limit = _integer(query, "after", 0), _integer(query, "limit", MAX_RECORDS)
+    after, limit = _integer(query, "after", 0), _integer(query, "limit", connector.ledger.bound)
 
     def wanted(record: Record) -> bool:
         return (
@@ -116,7 +116,7 @@ def _records(connector: VoiceConnector, query: Mapping[str, str], _: bytes | Non
     return {
         "records": [record.as_json() for record in connector.records(wanted)[:limit]],
         "dropped": connector.ledger.dropped,
-        "bound": MAX_RECORDS,
+        "bound": connector.ledger.bound,
     }
 
 

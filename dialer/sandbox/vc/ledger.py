@@ -12,7 +12,7 @@ from attrs import evolve, frozen
 from twisted.internet.defer import Deferred
 
 MAX_RECORDS = 20_000
-"""Records kept, the newest: a long campaign's worth at about 1 kB each."""
+"""Records kept unless told otherwise, the newest: a long campaign's worth at about 1 kB each."""
 MAX_NAMES = 500_000
 """Names (contacts, customers, keys) told apart; beyond that the oldest key is forgotten, new names count as OTHER."""
 OTHER = "(other)"
@@ -112,9 +112,10 @@ class Keys:
 
 
 class Ledger:
-    """The records and counts of one sandbox."""
+    """The records and counts of one sandbox; the newest `bound` records are kept."""
 
-    def __init__(self) -> None:
+    def __init__(self, bound: int = MAX_RECORDS) -> None:
+        self.bound = bound
         self._seq = 0
         self._waiters: list[tuple[Callable[[Record], bool], Deferred[Record]]] = []
         self.keys = Keys()
@@ -122,7 +123,7 @@ class Ledger:
 
     def clear(self) -> None:
         """Forget the records and counts. Keys stay known: what comes again after it is still a duplicate."""
-        self._records: deque[Record] = deque(maxlen=MAX_RECORDS)
+        self._records: deque[Record] = deque(maxlen=self.bound)
         self.dropped = 0
         self.counts: Counter[str] = Counter()
         self.requests_by_contact = Tally()
@@ -135,7 +136,7 @@ class Ledger:
         """Keep a record, give it its number, and tell who waits for one like it."""
         self._seq += 1
         record = evolve(record, seq=self._seq)
-        if len(self._records) == MAX_RECORDS:
+        if len(self._records) == self.bound:
             self.dropped += 1
         self._records.append(record)
         if record.violation is not None:

@@ -19,7 +19,7 @@ PROCESSES = {
     "postgresql": "PostgreSQL",
     "efswitch": "simulator",
     "vc": "VC sandbox",
-    "poster": "this program",
+    "bench": "this program",
 }
 
 
