@@ -77,7 +77,7 @@ class Settings(BaseSettings):
     db_pass: Text = variable("", "password of that user", TEXT, shown="empty", secret=True)
     db_conn_timeout: Annotated[Number, above_zero(600_000, unit=0.001)] = variable(
         "3000",
-        "longest wait for a connection to PostgreSQL",
+        "longest wait for PostgreSQL: for a connection and the answer to a statement together",
         "milliseconds, above 0, at most 600000",
         shown="`3000` ms",
     )

@@ -93,8 +93,7 @@ class StatusReport:
 
 
 def _rendered(backlog: Backlog) -> dict[str, Any]:
-    since = None if backlog.since is None else backlog.since.isoformat()
-    return {"waiting": backlog.waiting, "parked": backlog.parked, "waitingSince": since}
+    return {"waiting": backlog.waiting, "parked": backlog.parked, "waitingSince": backlog.since}
 
 
 def _up(up: bool) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from attrs import asdict, frozen
+from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
 
 from dialer.background import Background
@@ -60,6 +61,11 @@ class Claims:
             raise CommitUnknown("an earlier claim is not decided yet")
         try:
             rows = await self._database.run(query, asked)
+        except CancelledError:
+            # Whoever asked is gone, and the statement is not.
+            self._undecided[claim.contact_id] = claim
+            self._settle_later(claim)
+            raise
         except CommitUnknown as error:
             self._undecided[claim.contact_id] = claim
             if isinstance(error, Unanswered):
@@ -68,7 +74,7 @@ class Claims:
                 raise
             try:
                 found = await self._decide(claim)
-            except DatabaseError:
+            except Exception:
                 self._settle_later(claim)
                 raise error from None
             del self._undecided[claim.contact_id]

@@ -58,7 +58,7 @@ def write_json(request: IRequest, value: object, status: int = 200) -> bytes:
         request.setHeader(b"retry-after", str(RETRY_AFTER).encode())
     request.setHeader(b"content-type", b"application/json; charset=utf-8")
     request.setHeader(b"x-content-type-options", b"nosniff")
-    return orjson.dumps(value)
+    return orjson.dumps(value, option=orjson.OPT_UTC_Z)
 
 
 def write_error(request: IRequest, error: HttpError) -> bytes:

@@ -13,7 +13,18 @@ from typing import Any
 import psycopg2
 import pytest
 import pytest_twisted
-from hamcrest import assert_that, contains_exactly, empty, equal_to, has_entries, has_length, is_, less_than, none
+from hamcrest import (
+    assert_that,
+    contains_exactly,
+    empty,
+    ends_with,
+    equal_to,
+    has_entries,
+    has_length,
+    is_,
+    less_than,
+    none,
+)
 from twisted.internet.defer import Deferred, gatherResults
 
 from dialer import reconcile, service, settlement
@@ -228,6 +239,7 @@ async def test_notifications_that_the_vc_does_not_take_are_shown_in_the_status(f
     before = datetime.now(UTC)
     waiting = (await fragile.get("/status")).body["notifications"]
     assert_that(waiting, has_entries(waiting=1, parked=0))
+    assert_that(waiting["waitingSince"], ends_with("Z"))
     assert_that(datetime.fromisoformat(waiting["waitingSince"]) <= before)
 
 

@@ -23,6 +23,7 @@ from hamcrest import (
     is_not,
     none,
 )
+from twisted.internet.defer import CancelledError
 
 from dialer.contact import Contact, Status
 from dialer.store import claims as module
@@ -30,7 +31,7 @@ from dialer.store.contacts import ContactStore
 from dialer.store.database import CommitUnknown, Database, DatabaseDown, Unanswered
 from dialer.store.queries import sql
 from tests.stand_in import stands_in_for
-from tests.store.tables import SWITCH, Tables, conninfo, one_database, tables
+from tests.store.tables import SWITCH, Tables, at_once, conninfo, one_database, tables
 
 __all__ = ["conninfo", "one_database", "tables"]
 
@@ -95,6 +96,12 @@ async def all_served(tables: Tables) -> None:
             return
         await tables.database.pause()
     raise AssertionError("a statement goes on and on")
+
+
+async def has_begun(tables: Tables) -> None:
+    """A statement of the impatient holds its row."""
+    while not await tables.run(f"{MINE} AND wait_event = 'PgSleep'"):
+        pass
 
 
 async def take(store: ContactStore, contact: Contact) -> Contact | None:
@@ -301,6 +308,21 @@ async def test_a_taking_that_is_committed_after_its_caller_was_answered_frees_it
     row = await tables.row()
     assert_that(row, has_entries(status="pending", taking=1, owner=None))
     assert_that(row["hold"], is_not(none()), "it was committed, and given back")
+    assert_that(await store.count_active(), equal_to((0, 0)))
+
+
+@pytest.mark.usefixtures("stubborn")
+@sure
+async def test_a_taking_whose_caller_went_away_frees_its_slot_again(tables: Tables, impatient: Database) -> None:
+    store = await tables.dialer(database=impatient)
+    contact = await tables.put()
+    taking = at_once(lambda: take(store, contact))
+    await has_begun(tables)
+    taking.cancel()
+    with pytest.raises(CancelledError):
+        await taking
+    await decided(tables, store)
+    assert_that((await tables.row())["hold"], is_not(none()), "it was committed, and given back")
     assert_that(await store.count_active(), equal_to((0, 0)))
 
 

@@ -121,6 +121,37 @@ async def test_waiting_for_a_connection_is_bounded(reactor, small):
 
 
 @pytest_twisted.ensureDeferred
+async def test_a_caller_is_answered_in_time_though_it_waited_in_line_and_its_statement_goes_on(reactor, small):
+    first = asked(small, "SELECT pg_sleep(0.3)")
+    started = reactor.seconds()
+    with pytest.raises(Unanswered, match="no answer in"):
+        await small.run("INSERT INTO notes SELECT 'late' FROM pg_sleep(0.35)")
+    assert_that(reactor.seconds() - started, less_than(1.0))
+    await first
+    assert_that(await notes(small), contains_exactly("late"))
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_transaction_that_outlasts_its_caller_is_committed(small):
+    async def slowly(run):
+        for text in "ab":
+            await run("INSERT INTO notes SELECT %(text)s FROM pg_sleep(0.3)", {"text": text})
+
+    with pytest.raises(Unanswered):
+        await small.transaction(slowly)
+    assert_that(await notes(small), contains_exactly("a", "b"))
+
+
+@pytest.mark.parametrize("code", ["53100", "53200", "57014", "55P03", "25006", "58030"])
+@pytest_twisted.ensureDeferred
+async def test_what_the_server_cannot_do_now_may_be_asked_again_later(small, code):
+    with pytest.raises(DatabaseDown, match="not now") as caught:
+        await small.run(f"DO $$ BEGIN RAISE 'not now' USING ERRCODE = '{code}'; END $$")
+    assert_that(caught.value.code, equal_to(code))
+    assert_that(await notes(small), has_length(0))
+
+
+@pytest_twisted.ensureDeferred
 async def test_a_line_that_is_too_long_is_refused_at_once(small, monkeypatch):
     monkeypatch.setattr(module, "LONGEST_LINE", 1)
     first, second = asked(small, "SELECT pg_sleep(0.05)"), asked(small, "SELECT 1")
