@@ -22,7 +22,6 @@ from hamcrest import (
     is_,
     less_than,
 )
-from twisted.internet.task import deferLater
 
 from dialer.postgres import EmbeddedPostgres
 from dialer.sandbox.efswitch import Rule, Rules
@@ -121,7 +120,7 @@ def many(count: int) -> list[dict[str, Any]]:
 
 @sure
 async def test_what_cannot_be_stored_is_refused_in_time_and_stored_when_there_is_room_again(
-    reactor: Any, world: World, disk: Disk
+    world: World, disk: Disk
 ) -> None:
     contacts = await calls_up(world)
     disk.fill()
@@ -138,8 +137,9 @@ async def test_what_cannot_be_stored_is_refused_in_time_and_stored_when_there_is
         assert_that((reply.status, reply.body["error"]["code"]), is_((503, "database_down")))
         (said,) = await world.until(lambda: heard.lines("DATABASE CANCELLED A STATEMENT (53100)"))
         assert_that(said, contains_string("No space left on device"))
+        attempts = [attempt for contact in contacts for attempt in world.attempts(contact)]
         world.switch.calls.kill_all("NORMAL_CLEARING")
-        await deferLater(reactor, 0.1)
+        await world.until(lambda: all(attempt.ended_at for attempt in attempts), "the end of the calls")
     disk.free()
     for contact in contacts:
         await is_dialed_to_its_end(world, contact)
