@@ -341,6 +341,6 @@ def test_a_return_to_the_queue_says_why(kind: RouteKind, reason: str) -> None:
 
 
 def test_a_lost_lease_is_told_as_the_reason(bench: Bench) -> None:
-    bench.may_send = False
+    bench.lease_since = bench.clock.seconds() + 0.1
     bench.place(contact())
     assert_that([change.reason for change in bench.results.changes], equal_to(["the dialer lost its lease"]))
