@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from attrs import frozen
 
 from tests.process.crossroads import COMMITTED, HTTP_ANSWER, Crossroads, statement
@@ -27,6 +29,11 @@ class Point:
         if before is not None:
             before.release()
         return await stopped
+
+
+def named(points: Iterable[str]) -> list[str]:
+    """Their names as those of tests."""
+    return [name.replace(" ", "_") for name in points]
 
 
 def unsent(name: str) -> Point:

@@ -24,6 +24,7 @@ from tests.process.points import (
     Point,
     accepted,
     committed,
+    named,
     not_had,
     unsent,
 )
@@ -73,7 +74,7 @@ DATABASE = {
 
 
 @pytest.mark.parametrize("dies", [connection, postgresql], ids=["connection", "postgresql"])
-@pytest.mark.parametrize("point", DATABASE.values(), ids=[name.replace(" ", "_") for name in DATABASE])
+@pytest.mark.parametrize("point", DATABASE.values(), ids=named(DATABASE))
 @sure
 async def test_an_ivr_contact_is_called_once_and_told_once_whenever_postgresql_dies(
     here: Crossroads, point: Point, dies: Dies
@@ -94,7 +95,7 @@ AGENT = {
 
 
 @pytest.mark.parametrize("dies", [connection, postgresql], ids=["connection", "postgresql"])
-@pytest.mark.parametrize("point", AGENT.values(), ids=[name.replace(" ", "_") for name in AGENT])
+@pytest.mark.parametrize("point", AGENT.values(), ids=named(AGENT))
 @sure
 async def test_an_agent_contact_is_called_once_and_no_agent_is_left_waiting_whenever_postgresql_dies(
     here: Crossroads, point: Point, dies: Dies
@@ -109,7 +110,13 @@ async def test_an_agent_contact_is_called_once_and_no_agent_is_left_waiting_when
     await here.until(lambda: here.vc.summary()["agentReplies"]["underWay"] == 0, "the VC's replies")
 
 
-@pytest.mark.parametrize("point", [unsent("give_back"), committed("give_back")], ids=["unsent", "committed"])
+NO_AGENT = {
+    "before the return is sent": unsent("give_back"),
+    "the return is committed": committed("give_back"),
+}
+
+
+@pytest.mark.parametrize("point", NO_AGENT.values(), ids=named(NO_AGENT))
 @sure
 async def test_a_contact_without_an_agent_goes_back_once_whenever_postgresql_dies(
     here: Crossroads, point: Point
@@ -150,7 +157,7 @@ EFSWITCH = {
 
 
 @pytest.mark.parametrize("kind", [ivr, agent])
-@pytest.mark.parametrize("lost", EFSWITCH.values(), ids=[name.replace(" ", "_") for name in EFSWITCH])
+@pytest.mark.parametrize("lost", EFSWITCH.values(), ids=named(EFSWITCH))
 @sure
 async def test_nobody_is_called_again_whenever_the_connection_to_efswitch_breaks(
     here: Crossroads, lost: Lost, kind: Any
@@ -167,13 +174,13 @@ async def test_nobody_is_called_again_whenever_the_connection_to_efswitch_breaks
     await here.ends_well(contact, lost.result, calls=lost.calls, end_chats=int(never_called))
 
 
-VC = {
+TOLD = {
     "the notification is written": (not_had(NOTIFICATION), 1),
     "the notification is accepted": (accepted(NOTIFICATION), 2),
 }
 
 
-@pytest.mark.parametrize(("point", "posts"), VC.values(), ids=[name.replace(" ", "_") for name in VC])
+@pytest.mark.parametrize(("point", "posts"), TOLD.values(), ids=named(TOLD))
 @sure
 async def test_a_notification_is_repeated_under_its_key_whenever_the_connection_to_the_vc_breaks(
     here: Crossroads, point: Point, posts: int
@@ -184,7 +191,13 @@ async def test_a_notification_is_repeated_under_its_key_whenever_the_connection_
     assert_that(here.notifications(contact), has_length(posts))
 
 
-@pytest.mark.parametrize(("point", "posts"), [(not_had(END_CHAT), 1), (accepted(END_CHAT), 2)])
+DROPPED = {
+    "the end chat is written": (not_had(END_CHAT), 1),
+    "the end chat is accepted": (accepted(END_CHAT), 2),
+}
+
+
+@pytest.mark.parametrize(("point", "posts"), DROPPED.values(), ids=named(DROPPED))
 @sure
 async def test_an_end_chat_is_repeated_under_its_key_whenever_the_connection_to_the_vc_breaks(
     here: Crossroads, point: Point, posts: int
@@ -196,9 +209,14 @@ async def test_an_end_chat_is_repeated_under_its_key_whenever_the_connection_to_
     assert_that(here.end_chats(contact), has_length(posts))
 
 
-@pytest.mark.parametrize(
-    ("point", "lapses"), [(not_had(REQUEST), True), (accepted(REQUEST), False), (REPLY_ANSWERED, False)]
-)
+ASKED = {
+    "the request is written": (not_had(REQUEST), True),
+    "the request is accepted": (accepted(REQUEST), False),
+    "the reply is answered": (REPLY_ANSWERED, False),
+}
+
+
+@pytest.mark.parametrize(("point", "lapses"), ASKED.values(), ids=named(ASKED))
 @sure
 async def test_an_agent_is_reserved_once_whenever_the_connection_to_the_vc_breaks(
     here: Crossroads, point: Point, lapses: bool

@@ -24,6 +24,7 @@ from tests.process.points import (
     Point,
     accepted,
     committed,
+    named,
     not_had,
     unsent,
 )
@@ -98,7 +99,7 @@ IVR = {
 }
 
 
-@pytest.mark.parametrize("death", IVR.values(), ids=[name.replace(" ", "_") for name in IVR])
+@pytest.mark.parametrize("death", IVR.values(), ids=named(IVR))
 @sure
 async def test_an_ivr_contact_is_called_once_at_most_and_told_whenever_its_dialer_is_killed(
     here: Crossroads, death: Death
@@ -122,7 +123,7 @@ AGENT = {
 }
 
 
-@pytest.mark.parametrize("death", AGENT.values(), ids=[name.replace(" ", "_") for name in AGENT])
+@pytest.mark.parametrize("death", AGENT.values(), ids=named(AGENT))
 @sure
 async def test_an_agent_contact_is_called_once_at_most_and_its_agent_freed_whenever_its_dialer_is_killed(
     here: Crossroads, death: Death
@@ -142,7 +143,7 @@ NO_AGENT = {
 }
 
 
-@pytest.mark.parametrize("death", NO_AGENT.values(), ids=[name.replace(" ", "_") for name in NO_AGENT])
+@pytest.mark.parametrize("death", NO_AGENT.values(), ids=named(NO_AGENT))
 @sure
 async def test_a_contact_without_an_agent_goes_back_whenever_its_dialer_is_killed(
     here: Crossroads, death: Death
@@ -159,7 +160,7 @@ DROPPED = {
 }
 
 
-@pytest.mark.parametrize("death", DROPPED.values(), ids=[name.replace(" ", "_") for name in DROPPED])
+@pytest.mark.parametrize("death", DROPPED.values(), ids=named(DROPPED))
 @sure
 async def test_an_end_chat_reaches_the_vc_under_one_key_whenever_its_dialer_is_killed(
     here: Crossroads, death: Death

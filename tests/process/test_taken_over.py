@@ -22,6 +22,7 @@ from tests.process.points import (
     Point,
     accepted,
     committed,
+    named,
     unsent,
 )
 from tests.process.twistd import Twistd
@@ -161,7 +162,7 @@ DEATHS = {
 }
 
 
-@pytest.mark.parametrize("death", DEATHS.values(), ids=[name.replace(" ", "_") for name in DEATHS])
+@pytest.mark.parametrize("death", DEATHS.values(), ids=named(DEATHS))
 @sure
 async def test_what_a_killed_dialer_held_is_taken_over_in_time_and_nobody_is_called_twice(
     pair: Pair, death: Death
