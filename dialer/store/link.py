@@ -68,14 +68,33 @@ def _has_input(connection: Any) -> bool:
     return bool(waiting.poll(0))
 
 
-class _Cursor(Cursor):  # type: ignore[misc]
+class _Watched:
+    """Is watched by the reactor for one thing at a time, to read or to write.
+
+    The reactor may still have an event for a socket that libpq has closed by itself, when the next connection gets its
+    number: that one is told to read while it waits to write. Were it watched for both then, and closed by libpq while
+    it reads, the reactor would keep the number for ever, and could watch nobody who gets it after that.
+    """
+
+    reactor: Any
+
+    def doRead(self) -> None:
+        self.reactor.removeWriter(self)
+        super().doRead()  # type: ignore[misc]
+
+    def doWrite(self) -> None:
+        self.reactor.removeReader(self)
+        super().doWrite()  # type: ignore[misc]
+
+
+class _Cursor(_Watched, Cursor):  # type: ignore[misc]
     """A txpostgres cursor that tells a statement cancelled by the server from one cancelled by its caller."""
 
     def _handleCancellation(self, failure: Failure) -> Failure:
         return failure
 
 
-class _Socket(Connection):  # type: ignore[misc]
+class _Socket(_Watched, Connection):  # type: ignore[misc]
     """A txpostgres connection whose loss while idle is reported instead of raised into the reactor."""
 
     cursorFactory = _Cursor

@@ -30,6 +30,7 @@ from twisted.protocols import portforward
 
 from dialer.postgres import EmbeddedPostgres
 from dialer.store.database import CommitUnknown, Database, DatabaseDown
+from dialer.store.link import Link, guarded_dsn
 from dialer.store.resolve import resolved
 from tests.conftest import FAST, wait_for
 
@@ -110,6 +111,21 @@ async def works(database):
             return await database.run("SELECT 1 AS one") == [{"one": 1}]
         except DatabaseDown:
             continue
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_new_connection_that_gets_the_event_of_an_old_one_is_watched_for_one_thing(reactor, server):
+    dsn = guarded_dsn(server.where, timeout=TIMEOUT, application_name="test")
+    link = Link(reactor, dsn, timeout=10 * TIMEOUT, on_lost=lambda *_: None)
+    before = reactor.getWriters()
+    opening = Deferred.fromCoroutine(link.open())
+    (waiting,) = set(reactor.getWriters()) - set(before)
+    # What the reactor does when a socket with this number has just been closed, and has had something to read.
+    waiting.doRead()
+    assert_that([waiting in reactor.getReaders(), waiting in reactor.getWriters()], contains_exactly(True, False))
+    await opening
+    assert_that(await link.execute("SELECT 1 AS one"), equal_to([{"one": 1}]))
+    link.close()
 
 
 @pytest_twisted.ensureDeferred
