@@ -21,6 +21,7 @@ SHOWN = 200
 """Characters kept of an answer."""
 TRACEBACKS = 5
 """Shown of each dialer."""
+_ERROR = re.compile(r"^\s*[\w.]*(?:Error|Exception|Lost|Done|Exit)\b.*$", re.MULTILINE)
 _SENT = re.compile(r"CALLED THE CUSTOMER of contact (\S+) through")
 
 
@@ -159,11 +160,12 @@ def senders(folder: Path, names: Sequence[str]) -> dict[str, str]:
 
 
 def tracebacks(folder: Path, names: Sequence[str]) -> list[str]:
-    """What the dialers met that they do not know: the last line of each traceback, a few of each dialer."""
+    """What the dialers met that they do not know: the error of each traceback, a few of each dialer."""
     found: list[str] = []
     for name in names:
         text = (folder / f"{name}.log").read_text(encoding="utf-8", errors="replace")
-        for part in text.split("Traceback (most recent call last):")[1:][:TRACEBACKS]:
-            last = next((line for line in part.splitlines()[1:] if line and not line.startswith((" ", "\t"))), "?")
-            found.append(f"{name} logged a traceback: {last.strip()}")
+        # One that another part of Twisted logs is a single line with its own line ends spelled out.
+        for part in text.replace("\\n", "\n  ").split("Traceback (most recent call last):")[1:][:TRACEBACKS]:
+            error = _ERROR.search(part)
+            found.append(f"{name} logged a traceback: {error[0].strip() if error else part[:SHOWN]}")
     return found

@@ -56,6 +56,13 @@ def _kill(at: Setting) -> str:
     return f"started again after {seconds:.1f} s"
 
 
+def _end(at: Setting) -> str:
+    assert at.dialer is not None
+    took = at.world.end(at.dialer)
+    at.world.start_dialer(at.dialer)
+    return f"in {took:.1f} s, and started again"
+
+
 def _stop(shortest: float, longest: float) -> Callable[[Setting], str]:
     def run(at: Setting) -> str:
         assert at.dialer is not None
@@ -141,6 +148,15 @@ def _while(choose: Callable[[Random], dict[str, Any]], shortest: float, longest:
     return run
 
 
+def _deny(at: Setting) -> str:
+    """Nobody is let in, and who was in is put out."""
+    seconds = round(at.random.uniform(0.5, 4), 1)
+    at.world.simulator(fault="deny", **{"for": seconds})
+    at.world.simulator(again=False, fault="drop")
+    at.world.cancelled.wait(seconds)
+    return f"for {seconds} s"
+
+
 def _gateway_down(at: Setting) -> str:
     gateway = at.random.choice(GATEWAYS)
     at.world.simulator(gateway=gateway, state="DOWN")
@@ -194,6 +210,7 @@ ROWS = (
 
 KINDS = (
     Kind("dialer killed", 8, Effect.DEAD, _kill, on_dialer=True),
+    Kind("dialer ended in order", 2, Effect.DEAD, _end, on_dialer=True),
     Kind("dialer stopped, briefly", 5, Effect.HELD, _stop(0.2, 0.6 * LEASE_TIME), on_dialer=True),
     Kind(
         "dialer stopped, beyond its lease", 5, Effect.STOPPED, _stop(1.2 * LEASE_TIME, 3 * LEASE_TIME), on_dialer=True
@@ -208,8 +225,9 @@ KINDS = (
     Kind("leases locked", 2, Effect.DATABASE, _hold("SELECT FROM dialers FOR UPDATE")),
     Kind("ESL cut", 3, Effect.CUT, _order(_fault("drop"))),
     Kind("ESL reloaded", 2, Effect.CUT, _order(_fault("reload"))),
-    Kind("ESL denied", 2, Effect.CUT, _while(_fault("deny"), 0.5, 4)),
+    Kind("ESL cut and denied", 2, Effect.CUT, _deny),
     Kind("ESL stalled", 4, Effect.HELD, _while(_fault("stall"), 0.5, 8)),
+    Kind("ESL stalled until it is given up", 1, Effect.CUT, _while(_fault("stall"), 11, 16)),
     Kind("ESL not read", 4, Effect.HELD, _while(_fault("stop_reading"), 0.5, 8)),
     Kind("ESL delayed", 3, Effect.HELD, _while(_fault("delay", seconds=0.3), 0.5, 4)),
     Kind("ESL cut before an originate", 3, Effect.CUT, _while(_cut("cut_before"), 2, 2)),

@@ -40,14 +40,13 @@ class Storm:
         begin_at = sorted(random.uniform(0, 0.97 * plan.contacts) for _ in range(plan.faults))
         under_way: list[Future[None]] = []
         for number, due in enumerate(begin_at):
-            while self._done() < due or sum(not each.done() for each in under_way) >= AT_ONCE:
+            while self._done() < due or len(under_way := _going_on(under_way)) >= AT_ONCE:
                 if time.monotonic() > until:
                     break
                 pause(self._world.cancelled, 0.02)
             if time.monotonic() > until:
                 break
             under_way.append(self._pool.submit(self._one, number))
-            under_way = [each for each in under_way if not each.done() or each.result() is not None]
         for each in under_way:
             each.result()
 
@@ -74,3 +73,11 @@ class Storm:
         finally:
             with self._lock:
                 self.faults.append(evolve(fault, end=time.time(), detail=detail))
+
+
+def _going_on(faults: list[Future[None]]) -> list[Future[None]]:
+    """Those that are not over. Raises what went wrong with one that is."""
+    for each in faults:
+        if each.done():
+            each.result()
+    return [each for each in faults if not each.done()]

@@ -70,17 +70,18 @@ class Dialer:
 
     name: str
     lock: Lock = field(factory=Lock)
-    """Held by the fault that has it die or stop: one at a time."""
+    """Held by who kills, stops or starts it: one at a time."""
     process: Process | None = None
     url: str | None = None
     """Where it serves HTTP; None while it does not."""
     ready: list[float] = field(factory=list)
     """When it was asked whether it is ready, each time that it was."""
-    expected_to_die: bool = False
 
 
 class World:
     """The parts of one run below `folder`. The database is started by somebody else."""
+
+    vc: SandboxConsole
 
     def __init__(self, folder: Path, plan: Plan, database_url: str, cancelled: Event) -> None:
         self.folder = folder
@@ -155,7 +156,6 @@ class World:
 
     def start_dialer(self, dialer: Dialer) -> None:
         """Start it; returns once it serves HTTP, however long PostgreSQL is away."""
-        dialer.expected_to_die = False
         process = dialer.process = Process(
             dialer.name,
             [str(Path(sys.executable).with_name("twistd")), "-n", "--pidfile=", "dialer"],
@@ -173,11 +173,18 @@ class World:
         dialer.url = process.find(r"HTTP interface listening on (http://\S+)", self.cancelled)
 
     def kill(self, dialer: Dialer) -> None:
-        """SIGKILL."""
-        dialer.expected_to_die = True
-        dialer.url = None
-        if dialer.process is not None:
-            dialer.process.kill()
+        """SIGKILL; to be called with its lock."""
+        process, dialer.process, dialer.url = dialer.process, None, None
+        if process is not None:
+            process.kill()
+
+    def end(self, dialer: Dialer) -> float:
+        """SIGTERM; how many seconds it took. To be called with its lock."""
+        process, dialer.process, dialer.url = dialer.process, None, None
+        took = process.stop(STOP_WITHIN) if process is not None else 0.0
+        if took is None:
+            self.complaints.append(f"{dialer.name} did not end in order within {STOP_WITHIN:g} s")
+        return STOP_WITHIN if took is None else took
 
     def signal(self, dialer: Dialer, number: signal.Signals) -> None:
         """SIGSTOP or SIGCONT."""
@@ -187,12 +194,13 @@ class World:
     def look(self, dialer: Dialer) -> bool:
         """Ask one whether it is ready; remembers when it was. One that ended by itself is started again, and told."""
         process, url = dialer.process, dialer.url
-        if process is None or dialer.expected_to_die or url is None:
+        if process is None or url is None:
             return False
         if not process.running:
-            if not dialer.expected_to_die:
-                self.complaints.append(f"{dialer.name} ended by itself with status {process.status}")
-                self.start_dialer(dialer)
+            with dialer.lock:
+                if dialer.process is process:
+                    self.complaints.append(f"{dialer.name} ended by itself with status {process.status}")
+                    self.start_dialer(dialer)
             return False
         asked = time.time()
         with suppress(OSError), urllib.request.urlopen(f"{url}/readyz", timeout=ANSWER):
