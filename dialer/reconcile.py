@@ -27,15 +27,21 @@ APART = 5.0
 YOUNGEST = 10.0
 """Seconds after its command was sent before a call may be taken for gone (SPEC 6)."""
 
-
 WITNESS_EVERY = 2.0
 """Seconds between two looks at the ends that were seen of calls that are nobody's here."""
+
+TOLD = 10.0
+"""Seconds after a failure of the database in which another dialer may still be about to write an end that it saw: 5 s
+between two attempts to connect, 2 s until it looks, 2 s between two tries to write."""
+
+LONGEST_UNTOLD = 60.0
+"""Seconds that a missing call waits for that at most: a database that fails again and again must not keep its slot."""
 
 
 class Reconcile(Service):
     """Compares after each connect and every `interval` seconds, and takes over what dead dialers held.
 
-    `agent_reply_timeout` and `max_call_time` are seconds.
+    `agent_reply_timeout` and `max_call_time` are seconds; `steady` says for how many the database has not failed.
     """
 
     log = Logger()
@@ -52,6 +58,7 @@ class Reconcile(Service):
         interval: float,
         agent_reply_timeout: float,
         max_call_time: float,
+        steady: Callable[[], float],
     ) -> None:
         self._clock = clock
         self._store = store
@@ -61,6 +68,7 @@ class Reconcile(Service):
         self._interval = interval
         self._agent_reply_timeout = agent_reply_timeout
         self._max_call_time = max_call_time
+        self._steady = steady
         self._second_look: IDelayedCall | None = None
         self._looking: Deferred[None] | None = None
         self._suspected: set[Switch] = set()
@@ -146,7 +154,9 @@ class Reconcile(Service):
             return False
         if call.missing_since is None:
             call.missing_since = now
-        if now - call.missing_since < APART or now - call.sent_at < YOUNGEST:
+        missing = now - call.missing_since
+        untold = self._steady() < TOLD and missing < LONGEST_UNTOLD
+        if missing < APART or now - call.sent_at < YOUNGEST or untold:
             call.asked_at = now
             return True
         for switch in switches:

@@ -235,6 +235,7 @@ class Parts:
             interval=settings.reconcile_interval,
             agent_reply_timeout=settings.agent_reply_timeout,
             max_call_time=settings.max_call_time,
+            steady=self.database.steady,
         )
         self.cycle = Cycle(
             clock,

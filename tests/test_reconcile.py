@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from dialer.ends import RIPE
 from dialer.esl.errors import CommandRefused, SwitchDown
 from dialer.esl.fleet import Fleet
 from dialer.esl.switch import Switch
-from dialer.reconcile import APART, WITNESS_EVERY, YOUNGEST, Reconcile
+from dialer.reconcile import APART, LONGEST_UNTOLD, TOLD, WITNESS_EVERY, YOUNGEST, Reconcile
 from dialer.store.contacts import Change, ContactStore, HeldContact
 from dialer.store.database import DatabaseDown
 from tests.calling import AGENT, IVR, Bench, Pbx, hangup, held
@@ -112,6 +113,7 @@ class Ward:
         self.pbx, self.other = Line("pbx:8021"), Line("other:8021")
         self.table = Table(self.bench.results.changes)
         self.agents = Waiting()
+        self.steady = inf
         self.reconcile: Any = Reconcile(
             self.clock,
             self.table,  # type: ignore[arg-type]
@@ -121,6 +123,7 @@ class Ward:
             interval=INTERVAL,
             agent_reply_timeout=REPLY_TIMEOUT,
             max_call_time=MAX_CALL_TIME,
+            steady=lambda: self.steady,
         )
 
     def hold(self, contact_id: str = "c1", *, ago: float = 60.0, kind: Any = IVR, **fields: Any) -> None:
@@ -188,6 +191,29 @@ def test_a_call_younger_than_ten_seconds_is_not_given_up(ward: Ward) -> None:
     ward.clock.advance(YOUNGEST - APART - 0.1)
     assert_that(ward.settled, empty())
     ward.clock.advance(0.1)
+    assert_that(ward.settled, contains_exactly(GONE))
+    ward.stop()
+
+
+def test_a_call_is_not_given_up_while_who_saw_its_end_may_still_wait_for_the_database(ward: Ward) -> None:
+    ward.hold()
+    ward.steady = TOLD - 0.1
+    ward.connect()
+    ward.pass_time(3 * APART)
+    assert_that((ward.settled, ward.pbx.asked_for), equal_to(([], [])))
+    ward.steady = TOLD
+    ward.clock.advance(APART)
+    assert_that(ward.settled, contains_exactly(GONE))
+    ward.stop()
+
+
+def test_a_database_that_fails_again_and_again_does_not_keep_a_call_for_ever(ward: Ward) -> None:
+    ward.hold()
+    ward.steady = 0.0
+    ward.connect()
+    ward.pass_time(LONGEST_UNTOLD - 1)
+    assert_that(ward.settled, empty())
+    ward.pass_time(APART + 1)
     assert_that(ward.settled, contains_exactly(GONE))
     ward.stop()
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
+from math import inf
 from random import Random
 from typing import Any, NoReturn, TypeVar
 
@@ -89,6 +90,7 @@ class Database(Service):
         self._notices = Notices(reactor)
         self.up = False
         """Whether a connection is open."""
+        self._failed_at = -inf
         self.reason = "not connected yet"
         """Why it is not up; empty when it is."""
         self.on_change: Callable[[], None] = lambda: None
@@ -127,6 +129,10 @@ class Database(Service):
         waiter: Deferred[None] = Deferred(self._up_waiters.remove)
         self._up_waiters.append(waiter)
         return waiter
+
+    def steady(self) -> float:
+        """Seconds since it last failed to do what it was asked; infinite when it never did."""
+        return float(self._reactor.seconds() - self._failed_at)
 
     async def pause(self) -> None:
         """Returns after a while, for who tries something again; cancelled when the service stops."""
@@ -206,7 +212,11 @@ class Database(Service):
 
         # One timer for all that the caller waits for. What runs on a link is bounded by the link.
         answer = Deferred.fromCoroutine(tried())
-        return await answer.addTimeout(self._timeout, self._reactor, onTimeoutCancel=too_late)
+        try:
+            return await answer.addTimeout(self._timeout, self._reactor, onTimeoutCancel=too_late)
+        except DatabaseError:
+            self._failed_at = self._reactor.seconds()
+            raise
 
     def _shielded(self, link: Link, use: Callable[[Link], Awaitable[T]]) -> Deferred[T]:
         """What `use` returns; it runs to its end, and the link is released then, even if the caller is cancelled."""

@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+from math import inf
 from random import Random
 
 import psutil
@@ -147,6 +148,20 @@ async def test_a_connection_terminated_under_a_statement_leaves_its_commit_unkno
     with pytest.raises(CommitUnknown, match="terminating connection"):
         await running
     assert_that(await works(database))
+
+
+@pytest_twisted.ensureDeferred
+async def test_it_tells_for_how_long_it_has_not_failed(reactor, server, start, admin):
+    database = start(server.where)
+    await database.run("SELECT 1")
+    assert_that(database.steady(), equal_to(inf))
+    running = Deferred.fromCoroutine(database.run("SELECT pg_sleep(10)"))
+    await until(reactor, lambda: terminate(admin, "active"))
+    with pytest.raises(CommitUnknown):
+        await running
+    assert_that(await works(database))
+    first = database.steady()
+    await until(reactor, lambda: database.steady() > first)
 
 
 @pytest_twisted.ensureDeferred
