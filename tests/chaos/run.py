@@ -156,7 +156,7 @@ class _Run:
             except Exception as error:
                 self._failures.append(error)
                 self._world.cancelled.set()
-                raise
+                return
 
     def _pace(self) -> None:
         """See what is done, and let more be posted."""
