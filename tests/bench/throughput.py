@@ -44,7 +44,7 @@ SETTINGS = {"CALLS_PER_SECOND": FASTEST, "MAX_CONCURRENT_CALLS": SLOTS}
 
 @frozen
 class Flow:
-    """A run that is over. `at` is when each call was originated, by the simulator's clock."""
+    """A run that is over. `cpu` is seconds by process, `database` what the counters of PostgreSQL grew by."""
 
     posted: Sequence[str]
     originates: Sequence[Originate]
@@ -77,7 +77,7 @@ def measure(bench: Bench) -> Round:
         calls = len(flow.posted)
         return Round(
             figures=[
-                Figure("calls", flow.per_second, "/s", reference=30.0, target=at_least(300)),
+                Figure("calls", flow.per_second, "/s", target=at_least(300)),
                 *costs(flow),
             ],
             problems=found,
