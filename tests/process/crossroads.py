@@ -138,6 +138,10 @@ class Crossroads(Street):
         """AGENT_REPLY_TIMEOUT goes by for a contact that waits for its agent."""
         self.execute("UPDATE contacts SET agent_time = agent_time - interval '1 day' WHERE id = %s", contact["id"])
 
+    def claims_run_out(self) -> None:
+        """CLAIM_TIME goes by for the messages that were claimed for delivery."""
+        self.execute("UPDATE outbox SET next_time = now() WHERE state = 'waiting'")
+
     def execute(self, statement: str, *values: Any) -> None:
         """Change the dialers' database."""
         with closing(psycopg2.connect(self._conninfo)) as connection, connection, connection.cursor() as cursor:

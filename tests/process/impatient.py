@@ -8,13 +8,11 @@ from __future__ import annotations
 from twisted.scripts.twistd import run
 
 from dialer import ends, reconcile
-from dialer.store import outbox
 
 reconcile.APART = 0.3
 reconcile.YOUNGEST = 1.0
 reconcile.WITNESS_EVERY = 0.2
 ends.RIPE = 0.5
-outbox.CLAIM_TIME = 2.0
 
 if __name__ == "__main__":
     run()

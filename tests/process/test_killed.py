@@ -70,6 +70,7 @@ async def dies(here: Crossroads, contact: dict[str, Any], death: Death) -> None:
     await here.kill(here.dialer_process)
     here.let_all_pass()
     assert_that(here.stored(contact), has_entries(status=death.stored))
+    here.claims_run_out()
     if death.lapses:
         here.no_reply_came(contact)
 

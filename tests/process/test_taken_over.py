@@ -176,6 +176,7 @@ async def test_what_a_killed_dialer_held_is_taken_over_in_time_and_nobody_is_cal
     await here.kill(pair.victim)
     pair.ask_the_other()
     here.let_all_pass()
+    here.claims_run_out()
     began = time.monotonic()
     await pair.until_taken_over(contact)
     assert_that(time.monotonic() - began, is_(less_than(LEASE_TIME + RECONCILE_INTERVAL + SLACK)))
@@ -257,6 +258,7 @@ async def test_a_dialer_that_froze_in_a_call_finds_its_end_written(pair: Pair) -
 async def test_a_dialer_that_froze_with_a_notification_repeats_it_under_its_key(pair: Pair) -> None:
     contact = ivr()
     await pair.freeze(contact, CLAIMED)
+    pair.here.claims_run_out()
     await pair.here.until_told(contact)
     pair.victim.send(signal.SIGCONT)
     await pair.here.until(lambda: len(pair.here.notifications(contact)) == 2, "the repetition")
