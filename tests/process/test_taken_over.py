@@ -17,7 +17,6 @@ from tests.process.gate import Crossing, asked
 from tests.process.points import (
     CLAIMED,
     COMMAND_EXECUTED,
-    COMMAND_WRITTEN,
     END_TOLD,
     Point,
     accepted,
@@ -35,7 +34,7 @@ logged_failures = shared.logged_failures
 NOTIFICATION = "/send-delivery-notification"
 REQUEST = "/request-agent"
 
-LEASE_TIME = 2.0
+LEASE_TIME = 1.5
 RECONCILE_INTERVAL = 0.3
 SLACK = 5.0
 """Seconds that a slow machine may take for what takes no time."""
@@ -148,12 +147,10 @@ class Death:
 
 DEATHS = {
     "the taking is committed": Death(ivr, committed("take"), "UNKNOWN", calls=0),
-    "the command is written": Death(ivr, COMMAND_WRITTEN, "UNKNOWN", calls=0),
     "the command is executed": Death(ivr, COMMAND_EXECUTED, lives=True),
     # The other one sees how a call ends, whosever it is.
     "the call has ended": Death(ivr, END_TOLD),
     "before the result is sent": Death(ivr, unsent("finish")),
-    "the notification is claimed": Death(ivr, CLAIMED),
     "the notification is accepted": Death(ivr, accepted(NOTIFICATION), posts=2),
     "the agent request is accepted": Death(agent, accepted(REQUEST)),
     "before the dialing is sent": Death(agent, unsent("dial_agent")),
