@@ -16,7 +16,7 @@ from dialer.connector import AgentRequest, AgentRequestKind, Connector
 from dialer.contact import Contact, Status
 from dialer.store.contacts import Change, ContactStore
 from dialer.throttle import Throttle
-from tests.calling import AGENT, RATE, Results, contact
+from tests.calling import AGENT, RATE, Lines, Results, contact
 from tests.esl.support import result_of
 from tests.stand_in import stands_in_for
 
@@ -63,6 +63,7 @@ class Desk:
             self.vc,  # type: ignore[arg-type]
             None,  # type: ignore[arg-type]  nobody replies here
             Throttle(self.clock, RATE),
+            Lines(),  # type: ignore[arg-type]
             efswitch_ip="pbx",
             may_ask=lambda taken_at: self.lease_since <= taken_at,
         )
