@@ -17,9 +17,9 @@ from dialer.contact import CampaignType, Contact
 from dialer.esl.fleet import Fleet
 from dialer.lease import Lease
 from dialer.placing import Placing
-from dialer.selection import allocate
 from dialer.store.contacts import EXPIRE_AT_ONCE, ContactStore
 from dialer.store.database import DatabaseError
+from dialer.store.queue import QueueStore, Wanted
 from dialer.throttle import ThrottleClosed
 
 DOWN_KEPT = 1000
@@ -51,6 +51,7 @@ class Cycle(Service):
         self,
         clock: IReactorTime,
         store: ContactStore,
+        queue: QueueStore,
         fleet: Fleet,
         placing: Placing,
         agents: Agents,
@@ -62,6 +63,7 @@ class Cycle(Service):
     ) -> None:
         self._clock = clock
         self._store = store
+        self._queue = queue
         self._fleet = fleet
         self._placing = placing
         self._agents = agents
@@ -147,11 +149,8 @@ class Cycle(Service):
         slots = self._capacity - active - self._burned
         if slots <= 0:
             return
-        queues = await self._store.queues(types, avoid=self._down)
-        shares = allocate(queues, slots, early=early, capacity=self._capacity)
-        if not shares:
-            return
-        if await self._dial(await self._store.heads(shares, types, avoid=self._down)):
+        wanted = Wanted(slots, self._capacity, types, avoid=frozenset(self._down), early=early)
+        if await self._dial(await self._queue.choose(wanted)):
             self._due.early = True
 
     async def _dial(self, contacts: Sequence[Contact]) -> bool:

@@ -10,8 +10,9 @@ Knows numbers only: no reactor, clock or SQL. Nothing depends on the order in wh
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime
+from typing import Any
 
 from attrs import Attribute, field, frozen
 
@@ -49,19 +50,32 @@ class Share:
     contacts: int
 
 
-def _smallest_first(queue: CampaignQueue) -> tuple[int, datetime, str]:
+Order = Callable[[CampaignQueue], tuple[Any, ...]]
+"""Sorts campaigns: who comes first when slots are shared out."""
+
+
+def _smallest_first(queue: CampaignQueue) -> tuple[Any, ...]:
     return queue.eligible, queue.oldest, queue.campaign_id
 
 
-def _oldest_first(queue: CampaignQueue) -> tuple[datetime, int, str]:
-    return queue.oldest, queue.oldest_arrival, queue.campaign_id
+def _oldest_first(queue: CampaignQueue) -> tuple[Any, ...]:
+    return queue.oldest, queue.oldest_arrival
 
 
-def _idle_first(queue: CampaignQueue) -> tuple[bool, int, datetime, str]:
+def _idle_first(queue: CampaignQueue) -> tuple[Any, ...]:
     return queue.busy, *_smallest_first(queue)
 
 
-def allocate(queues: Iterable[CampaignQueue], slots: int, *, early: bool = False, capacity: int) -> list[Share]:
+def order_of(slots: int, campaigns: int, *, early: bool, capacity: int) -> Order:
+    """In which order so many campaigns get the first of so many free slots; see `allocate`."""
+    if early and capacity > campaigns:
+        return _idle_first
+    return _smallest_first if slots > campaigns else _oldest_first
+
+
+def allocate(
+    queues: Iterable[CampaignQueue], slots: int, *, early: bool = False, capacity: int, campaigns: int | None = None
+) -> list[Share]:
     """Share `slots` free call slots out among `queues`, one for each campaign; the shares come in dialing order.
 
     `capacity` is MAX_CONCURRENT_CALLS. With n campaigns:
@@ -71,15 +85,17 @@ def allocate(queues: Iterable[CampaignQueue], slots: int, *, early: bool = False
     - otherwise: the oldest contact of each campaign, the oldest of these first.
     - `early` (a slot was freed between two timed cycles) while `capacity` > n: each campaign without an active contact
       gets one before any other does; what is left is shared as in the first case.
+
+    `campaigns` is n when `queues` are only those that come first in the order of `order_of`, one for each slot.
     """
-    campaigns = list(queues)
+    known = list(queues)
     if slots <= 0:
         return []
-    if early and capacity > len(campaigns):
-        return _fill(campaigns, sorted(campaigns, key=_idle_first), slots)
-    if slots > len(campaigns):
-        return _fill(campaigns, sorted(campaigns, key=_smallest_first), slots)
-    return [Share(queue.campaign_id, 1) for queue in heapq.nsmallest(slots, campaigns, key=_oldest_first)]
+    total = len(known) if campaigns is None else campaigns
+    order = order_of(slots, total, early=early, capacity=capacity)
+    if order is _oldest_first:
+        return [Share(queue.campaign_id, 1) for queue in heapq.nsmallest(slots, known, key=order)]
+    return _fill(known, sorted(known, key=order), slots)
 
 
 def _fill(campaigns: list[CampaignQueue], order: list[CampaignQueue], slots: int) -> list[Share]:

@@ -40,8 +40,11 @@ from dialer.store.database import Database, DatabaseError
 from dialer.store.history import HistoryStore
 from dialer.store.migrate import migrate
 from dialer.store.outbox import OutboxStore
+from dialer.store.queue import QueueStore
 from dialer.store.retention import RetentionStore
+from dialer.store.tally import TallyStore
 from dialer.surroundings import Surroundings
+from dialer.tally import Tally
 from dialer.throttle import Throttle
 from dialer.web.api import Api
 from dialer.web.site import BoundedSite
@@ -240,6 +243,7 @@ class Parts:
         self.cycle = Cycle(
             clock,
             self.contacts,
+            QueueStore(self.database),
             self.fleet,
             self.placing,
             self.agents,
@@ -258,6 +262,7 @@ class Parts:
             ],
             days=settings.retention_days,
         )
+        self.tally = Tally(clock, TallyStore(self.database))
         status = StatusReport(
             self.database,
             self.contacts,
@@ -286,7 +291,7 @@ class Parts:
     def begin(self) -> None:
         """Start what dials, once the database is there and what this dialer held is known."""
         self.connector.start()
-        stores = (self.settlement, self.journal, self.outbox)
+        stores = (self.settlement, self.journal, self.outbox, self.tally)
         for service in (*stores, *self.fleet.switches, self.reconcile, self.cycle, self.retention):
             service.startService()
 
@@ -300,6 +305,7 @@ class Parts:
         await stop.step("agent requests and replies", self.agents.drain, at_most=1.0)
         await stop.step("commands under way", self.calls.drain, at_most=3.0)
         await stop.step("reconciling", self.reconcile.stopService)
+        await stop.step("tally", self.tally.stopService, at_most=0.5)
         await stop.step("EFSwitch connections", self._leave_switches)
         await stop.step("results", self.settlement.stopService)
         await stop.step("histories", self.journal.stopService, at_most=0.5)

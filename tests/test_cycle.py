@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -17,10 +16,10 @@ from dialer.contact import CampaignType, Contact
 from dialer.cycle import LOOK_AGAIN, Cycle
 from dialer.esl.fleet import Fleet
 from dialer.placing import Placing
-from dialer.selection import CampaignQueue, Share
 from dialer.store import contacts as store_module
 from dialer.store.contacts import ContactStore
 from dialer.store.database import DatabaseDown
+from dialer.store.queue import QueueStore, Wanted
 from dialer.throttle import ThrottleClosed
 from tests.hygiene import LoggedFailures
 from tests.stand_in import stands_in_for
@@ -39,8 +38,6 @@ class Table:
         self.asked: list[str] = []
         self.expired: list[int] = []
         self.fails: Exception | None = None
-        self.types: list[Collection[CampaignType]] = []
-        self.avoided: list[set[str]] = []
 
     async def expire(self) -> int:
         self._note("expire")
@@ -50,38 +47,25 @@ class Table:
         self._note("count")
         return self.active, self.active
 
-    async def queues(self, types: Collection[CampaignType], *, avoid: Collection[str] = ()) -> list[CampaignQueue]:
-        self._note("queues")
-        self.types.append(types)
-        self.avoided.append(set(avoid))
-        queues: dict[str, CampaignQueue] = {}
-        for arrival, contact in enumerate(self._of(types, avoid)):
-            first = queues.get(contact.campaign_id)
-            oldest = first.oldest if first else datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=arrival)
-            place = first.oldest_arrival if first else arrival
-            queues[contact.campaign_id] = CampaignQueue(
-                contact.campaign_id, 1 + (first.eligible if first else 0), oldest, place
-            )
-        return list(queues.values())
-
-    async def heads(
-        self, shares: Sequence[Share], types: Collection[CampaignType], *, avoid: Collection[str] = ()
-    ) -> list[Contact]:
-        self._note("heads")
-        self.avoided.append(set(avoid))
-        return [
-            contact
-            for share in shares
-            for contact in [c for c in self._of(types, avoid) if c.campaign_id == share.campaign_id][: share.contacts]
-        ]
-
-    def _of(self, types: Collection[CampaignType], avoid: Collection[str]) -> list[Contact]:
-        return [each for each in self.waiting if each.campaign_type in types and each.gateway_id not in avoid]
-
     def _note(self, question: str) -> None:
         self.asked.append(question)
         if self.fails is not None:
             raise self.fails
+
+
+@stands_in_for(QueueStore)
+class Queue:
+    """Chooses by arrival from those that wait in a table; `wanted` tells what was asked for."""
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+        self.wanted: list[Wanted] = []
+
+    async def choose(self, wanted: Wanted) -> list[Contact]:
+        self._table._note("choose")
+        self.wanted.append(wanted)
+        waiting = [each for each in self._table.waiting if each.gateway_id not in wanted.avoid]
+        return [each for each in waiting if each.campaign_type in wanted.types][: wanted.slots]
 
 
 class Line:
@@ -113,6 +97,7 @@ class Bench:
     def __init__(self, *, capacity: int = 5, policy: DownPolicy = DownPolicy.FAIL, attempted: bool = True) -> None:
         self.clock = Clock()
         self.table = Table()
+        self.queue = Queue(self.table)
         self.line = Line()
         self.fleet = Lines(self.line)
         self.lease = Owner()
@@ -122,6 +107,7 @@ class Bench:
         self.cycle: Any = Cycle(
             self.clock,
             self.table,  # type: ignore[arg-type]
+            self.queue,  # type: ignore[arg-type]
             self.fleet,  # type: ignore[arg-type]
             _IvrSide(self),  # type: ignore[arg-type]
             _AgentSide(self),  # type: ignore[arg-type]
@@ -155,6 +141,11 @@ class Bench:
         self.cycle.startService()
         if self.attempted:
             self.fleet.attempts.callback(None)
+
+    @property
+    def avoided(self) -> list[set[str]]:
+        """The gateways to avoid of each choice."""
+        return [set(wanted.avoid) for wanted in self.queue.wanted]
 
     def asked(self) -> list[str]:
         """The questions to the store since this was last asked."""
@@ -209,26 +200,18 @@ def test_a_wake_starts_an_early_cycle_that_expires_nobody(bench: Bench) -> None:
     bench.asked()
     bench.put("a")
     bench.cycle.wake()
-    assert_that(bench.asked(), contains_exactly("count", "queues", "heads"))
+    assert_that(bench.asked(), contains_exactly("count", "choose"))
     assert_that(bench.placed, contains_exactly("a"))
 
 
-def test_an_early_cycle_serves_campaigns_without_an_active_contact_first(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    seen: list[dict[str, Any]] = []
-
-    def allocate(queues: Any, slots: int, **how: Any) -> list[Share]:
-        seen.append(how | {"slots": slots})
-        return []
-
-    monkeypatch.setattr("dialer.cycle.allocate", allocate)
+def test_a_timed_cycle_and_an_early_one_say_so_and_how_many_slots_are_free(bench: Bench) -> None:
     bench.start()
     bench.clock.advance(INTERVAL)
     bench.table.active = 2
     bench.cycle.wake()
-    timed, early = {"early": False, "capacity": 5, "slots": 5}, {"early": True, "capacity": 5, "slots": 3}
-    assert_that(seen[-2:], contains_exactly(timed, early))
+    assert_that(
+        [(w.early, w.capacity, w.slots) for w in bench.queue.wanted[-2:]], equal_to([(False, 5, 5), (True, 5, 3)])
+    )
 
 
 def test_any_number_of_wakes_while_a_cycle_runs_are_one(bench: Bench) -> None:
@@ -241,7 +224,7 @@ def test_any_number_of_wakes_while_a_cycle_runs_are_one(bench: Bench) -> None:
         bench.cycle.wake()
     assert_that(bench.asked(), empty())
     slow.callback(Placed.SENT)
-    assert_that(bench.asked(), contains_exactly("count", "queues"))
+    assert_that(bench.asked(), contains_exactly("count", "choose"))
 
 
 def test_only_one_contact_is_placed_at_a_time(bench: Bench) -> None:
@@ -261,7 +244,8 @@ def test_a_timed_cycle_that_becomes_due_ends_the_list_of_the_one_before(bench: B
     bench.put("a", "b", "c")
     bench.outcome = lambda contact: slow if contact.id == "a" else Placed.SENT
     bench.start()
-    bench.put("urgent", campaign="fewer")
+    bench.put("urgent")
+    bench.table.waiting.insert(0, bench.table.waiting.pop())
     bench.clock.advance(INTERVAL)
     bench.cycle.wake()
     bench.asked()
@@ -335,7 +319,7 @@ def test_a_gateway_found_down_is_left_alone_until_the_next_timed_cycle(bench: Be
     assert_that(bench.placed[6:], contains_exactly(*"fghi"))
 
 
-def test_gateways_found_down_are_avoided_in_both_questions_until_the_next_timed_cycle(bench: Bench) -> None:
+def test_gateways_found_down_are_avoided_until_the_next_timed_cycle(bench: Bench) -> None:
     bench.put("a", gateway="one")
     bench.put("b", gateway="two")
     bench.put("c")
@@ -343,13 +327,13 @@ def test_gateways_found_down_are_avoided_in_both_questions_until_the_next_timed_
     bench.start()
     bench.put("x")
     bench.outcome = lambda contact: Placed.SENT
-    bench.table.avoided.clear()
+    bench.queue.wanted.clear()
     bench.cycle.wake()
-    assert_that(bench.table.avoided[:2], contains_exactly({"one", "two"}, {"one", "two"}))
+    assert_that(bench.avoided[:1], contains_exactly({"one", "two"}))
     bench.put("y")
-    bench.table.avoided.clear()
+    bench.queue.wanted.clear()
     bench.clock.advance(INTERVAL)
-    assert_that(bench.table.avoided[:2], contains_exactly(set(), set()))
+    assert_that(bench.avoided[:1], contains_exactly(set()))
 
 
 @pytest.mark.parametrize("outcome", [each for each in Placed if each is not Placed.HELD])
@@ -357,9 +341,9 @@ def test_only_a_contact_that_is_held_has_its_gateway_avoided(bench: Bench, outco
     bench.put("a")
     bench.outcome = lambda contact: outcome
     bench.start()
-    bench.table.avoided.clear()
+    bench.queue.wanted.clear()
     bench.cycle.wake()
-    assert_that(bench.table.avoided[:1], contains_exactly(set()))
+    assert_that(bench.avoided[:1], contains_exactly(set()))
 
 
 def test_the_gateways_that_are_avoided_are_bounded(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -368,7 +352,7 @@ def test_the_gateways_that_are_avoided_are_bounded(bench: Bench, monkeypatch: py
         bench.put(gateway, gateway=gateway)
     bench.outcome = lambda contact: Placed.HELD
     bench.start()
-    assert_that(bench.table.avoided[-1], equal_to({"one", "two"}))
+    assert_that(bench.avoided[-1], equal_to({"one", "two"}))
 
 
 def test_a_list_ends_where_nothing_may_be_taken_just_now(bench: Bench) -> None:
@@ -398,7 +382,7 @@ def test_after_another_dialer_was_faster_there_is_one_more_look_soon(bench: Benc
     bench.clock.advance(LOOK_AGAIN - 0.01)
     assert_that((bench.asked(), bench.placed), equal_to(([], ["a", "b"])))
     bench.clock.advance(0.01)
-    assert_that((bench.asked().count("heads"), bench.placed), equal_to((1, ["a", "b", "c"])))
+    assert_that((bench.asked().count("choose"), bench.placed), equal_to((1, ["a", "b", "c"])))
     bench.clock.advance(10 * LOOK_AGAIN)
     assert_that(bench.asked(), empty())
 
@@ -495,7 +479,7 @@ def test_agent_contacts_are_not_taken_while_no_switch_is_reachable(bench: Bench)
     bench.put("b")
     bench.outcome = lambda _: Placed.NO_SWITCH
     bench.start()
-    assert_that((bench.placed, bench.table.types[0]), equal_to((["b"], [IVR])))
+    assert_that((bench.placed, bench.queue.wanted[0].types), equal_to((["b"], [IVR])))
 
 
 def test_with_hold_nothing_at_all_is_taken_while_no_switch_is_reachable() -> None:

@@ -10,9 +10,8 @@ from typing import Any
 
 from attrs import field, frozen
 
-from dialer.contact import CampaignType, Contact, NewContact, Status
+from dialer.contact import Contact, NewContact, Status
 from dialer.errors import DialerError
-from dialer.selection import CampaignQueue, Share
 from dialer.store.claims import Claim, Claims
 from dialer.store.database import CommitUnknown, Database, DatabaseDown, Run
 from dialer.store.queries import sql
@@ -110,23 +109,6 @@ class ContactStore:
         """The contact as stored now."""
         rows = await self._database.run(sql("contact"), {"id": contact_id})
         return contact_of(rows[0]) if rows else None
-
-    async def queues(self, types: Collection[CampaignType], *, avoid: Collection[str] = ()) -> list[CampaignQueue]:
-        """Each campaign that has an eligible contact of these types, those on gateways to `avoid` aside."""
-        rows = await self._database.run(sql("queues"), {"types": list(types), "avoid": list(avoid)})
-        return [CampaignQueue(**row) for row in rows]
-
-    async def heads(
-        self, shares: Sequence[Share], types: Collection[CampaignType], *, avoid: Collection[str] = ()
-    ) -> list[Contact]:
-        """The first eligible contacts of each campaign, so many as its share says, in dialing order."""
-        asked = {
-            "campaigns": [share.campaign_id for share in shares],
-            "counts": [share.contacts for share in shares],
-            "types": list(types),
-            "avoid": list(avoid),
-        }
-        return [contact_of(row) for row in await self._database.run(sql("heads"), asked)]
 
     async def take_for_call(self, contact: Contact, switch: str) -> Contact | None:
         """The write-ahead of an IVR call: pending → dialed. None when it is no longer eligible."""

@@ -1,2 +1,2 @@
-SELECT count(*) FILTER (WHERE owner = %(owner)s) AS own, count(*) AS total
-FROM contacts WHERE status IN ('agent_pending', 'dialed')
+SELECT COALESCE(sum(contacts) FILTER (WHERE owner = %(owner)s), 0)::bigint AS own, COALESCE(sum(contacts), 0)::bigint AS total
+FROM tally_now WHERE status IN ('agent_pending', 'dialed')

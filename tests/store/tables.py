@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from contextlib import closing
 from random import Random
 from typing import Any
@@ -19,6 +19,7 @@ from twisted.internet.task import deferLater
 from dialer.contact import CampaignType, Contact, DialingMode, NewContact, RoutingMode, Status
 from dialer.store.contacts import Change, ContactStore
 from dialer.store.database import Database
+from dialer.store.queue import QueueStore, Wanted
 from tests.conftest import TEMPLATE
 
 HOLD = 20.0
@@ -50,6 +51,9 @@ def conninfo(one_database: str) -> str:
     with closing(psycopg2.connect(one_database)) as connection, connection:
         connection.cursor().execute(f"TRUNCATE {TABLES} RESTART IDENTITY")
     return one_database
+
+
+BOTH = [CampaignType.IVR, CampaignType.AGENT]
 
 
 class Tables:
@@ -84,6 +88,11 @@ class Tables:
                 lease=lease,
             )
         return ContactStore(database or self.database, owner=owner, instance=instance, hold=HOLD)
+
+    async def eligible(self, *, avoid: Collection[str] = (), slots: int = 1000) -> list[str]:
+        """The ids of all that may be taken now, as they are chosen for so many slots."""
+        wanted = Wanted(slots, slots, BOTH, avoid)
+        return [contact.id for contact in await QueueStore(self.database).choose(wanted)]
 
     async def end_lease(self, owner: str) -> None:
         await self.run("UPDATE dialers SET lease_until = now() WHERE id = %(owner)s", owner=owner)

@@ -26,7 +26,6 @@ from hamcrest import (
 from twisted.internet.defer import Deferred, gatherResults
 
 from dialer.contact import CampaignType, Status
-from dialer.selection import Share
 from dialer.store import contacts as module
 from dialer.store.contacts import LOCKED, Added, ContactClash
 from dialer.store.database import DatabaseError
@@ -220,7 +219,7 @@ async def test_a_taken_agent_contact_waits_for_its_agent_without_a_dial_time(tab
 async def test_what_is_not_eligible_is_neither_offered_nor_taken(tables: Tables, columns: dict[str, Any]) -> None:
     store = await tables.dialer()
     contact = await tables.put(**columns)
-    assert_that(await store.queues(BOTH), empty())
+    assert_that(await tables.eligible(), empty())
     assert_that(await store.take_for_call(contact, SWITCH), none())
     assert_that(await store.take_for_agent(contact), none())
     assert_that(await tables.get(), equal_to(contact))
@@ -249,26 +248,22 @@ async def test_no_contact_of_a_number_is_taken_while_an_end_chat_to_it_is_under_
         kind=kind,
         state=state,
     )
-    assert_that(await store.queues(BOTH), has_length(int(eligible)))
+    assert_that(await tables.eligible(), has_length(int(eligible)))
     assert_that(await store.take_for_agent(contact) is not None, is_(eligible))
 
 
 @sure
 async def test_contacts_of_gateways_to_avoid_are_neither_counted_nor_chosen(tables: Tables) -> None:
-    store = await tables.dialer()
     for contact_id, campaign, gateway in [
         ("c1", "k", "down"), ("c2", "k", "up"), ("c3", "k", "down too"), ("c4", "k", "up"), ("c5", "only", "down"),
+        ("c6", "three", "up"), ("c7", "three", "up"), ("c8", "three", "up"),
     ]:  # fmt: skip
         await tables.put(contact_id, campaign_id=campaign, gateway_id=gateway)
     avoid = {"down", "down too"}
-    (queue,) = await store.queues(BOTH, avoid=avoid)
-    c2 = await tables.get("c2")
-    assert_that(queue, has_properties(campaign_id="k", eligible=2, oldest=c2.received_time, oldest_arrival=c2.arrival))
-    shares = [Share("k", 3), Share("only", 1)]
-    assert_that([each.id for each in await store.heads(shares, BOTH, avoid=avoid)], contains_exactly("c2", "c4"))
-    assert_that(await store.queues(BOTH, avoid={"up", *avoid}), empty())
-    everybody = await store.queues(BOTH)
-    assert_that({each.campaign_id: each.eligible for each in everybody}, equal_to({"k": 4, "only": 1}))
+    assert_that(await tables.eligible(avoid=avoid), contains_exactly("c2", "c4", "c6", "c7", "c8"))
+    assert_that(await tables.eligible(avoid={"up", *avoid}), empty())
+    # Of all gateways `k` has more than `three`, which therefore comes before it.
+    assert_that(await tables.eligible(), contains_exactly("c5", "c6", "c7", "c8", "c1", "c2", "c3", "c4"))
 
 
 @pytest.mark.parametrize("lease", [None, 0, -60])
@@ -537,7 +532,7 @@ async def test_on_the_way_back_everything_of_the_taking_is_cleared_and_the_conta
     cleared = dict.fromkeys(("owner", "switch", "dial_time", "agent_time", "call_result", "on_return"))
     assert_that(row, has_entries(status="pending", taking=1, bridged=False, agent="1005", **cleared))
     assert_that(row["hold"].total_seconds(), close_to(HOLD, 1))
-    assert_that(await store.queues(BOTH), empty())
+    assert_that(await tables.eligible(), empty())
     assert_that(await tables.outbox(), empty())
 
 
@@ -818,5 +813,4 @@ async def test_a_row_of_another_products_words_is_read_as_it_is(tables: Tables) 
         await tables.get(),
         has_properties(campaign_type="SURVEY", dialing_mode="OTHER", routing_mode="ANY", is_agent=is_not(True)),
     )
-    store = await tables.dialer()
-    assert_that(await store.queues(BOTH), empty())
+    assert_that(await tables.eligible(), empty())

@@ -12,9 +12,8 @@ import pytest_twisted
 from hamcrest import assert_that, equal_to, greater_than
 
 from dialer.contact import CampaignType
-from dialer.selection import allocate
-from dialer.store.contacts import ContactStore
 from dialer.store.database import Database
+from dialer.store.queue import QueueStore, Wanted
 from tests.test_selection import NOW, simulate
 
 BOTH = [CampaignType.IVR, CampaignType.AGENT]
@@ -68,14 +67,13 @@ async def test_what_the_store_chooses_is_what_the_oracle_chooses(database: Datab
 
     types = random.choice([BOTH, [CampaignType.IVR]])
     for slots, early, capacity in [(1, True, 20), (3, False, 5), (7, True, 7), (100, False, 100), (0, False, 1)]:
-        shares = allocate(await store(database).queues(types), slots, early=early, capacity=capacity)
-        chosen = [contact.id for contact in await store(database).heads(shares, types)]
+        chosen = await choose(database, Wanted(slots, capacity, types, early=early))
         expected = simulate(for_oracle(table, chats, types), slots, early, capacity)
         assert_that(chosen, equal_to([contact["id"] for contact in expected]), f"{slots} {early} {capacity}")
 
 
-def store(database: Database) -> ContactStore:
-    return ContactStore(database, owner="d", instance="00000000-0000-0000-0000-000000000000", hold=20)
+async def choose(database: Database, wanted: Wanted) -> list[str]:
+    return [contact.id for contact in await QueueStore(database).choose(wanted)]
 
 
 def as_json(rows: list[dict[str, Any]]) -> str:
@@ -120,7 +118,6 @@ async def test_contacts_received_in_one_list_keep_the_order_of_the_list(database
     ]  # fmt: skip
     Random(3).shuffle(rows)
     await database.run(INSERT, {"rows": as_json(rows)})
-    shares = allocate(await store(database).queues(BOTH), 150, early=False, capacity=150)
-    chosen = [contact.id for contact in await store(database).heads(shares, BOTH)]
+    chosen = await choose(database, Wanted(150, 150, BOTH))
     assert_that(len(chosen), greater_than(100))
     assert_that(chosen, equal_to([row["id"] for row in rows[:150]]))

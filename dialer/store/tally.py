@@ -1,0 +1,34 @@
+"""The tally of contacts: how many there are of each kind, and how old the oldest of each lane is.
+
+Triggers append each change of it in the transaction of the change itself (see the migration that made it); here the
+changes are folded into sums, and the sums held against the truth.
+"""
+
+from __future__ import annotations
+
+from dialer.store.database import Database, Run
+from dialer.store.queries import sql
+
+
+class TallyStore:
+    """Upkeep of the tally. All methods fail with DatabaseDown or CommitUnknown; repeating them does no harm."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def fold(self, least: int) -> int:
+        """Fold the changes if there are at least so many and nobody else is folding; how many were folded."""
+
+        async def in_turn(run: Run) -> int:
+            if not await run(sql("tally_turn"), {"least": least}):
+                return 0
+            (folded,) = await run(sql("tally_fold"), {})
+            await run(sql("tally_sweep"), {})
+            return int(folded["changes"])
+
+        return await self._database.transaction(in_turn)
+
+    async def mend(self) -> int:
+        """Put right what is wrong; how many kinds of contacts were. Looks at every contact."""
+        (wrong,) = await self._database.run(sql("tally_mend"), {})
+        return int(wrong["kinds"])

@@ -1,0 +1,65 @@
+"""Keeps the tally of contacts short and true, so that counting and choosing cost the same with any number of them."""
+
+from __future__ import annotations
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+
+from dialer.store.database import DatabaseError
+from dialer.store.tally import TallyStore
+
+EVERY = 1.0
+"""Seconds between two looks; each is an index scan while there is nothing to do."""
+
+LEAST = 500
+"""Changes that are worth folding: so many are read with each selection, in less than a millisecond."""
+
+
+class Tally(Service):
+    """Folds the changes while it runs; every dialer may, one at a time does. At the start it looks for mistakes."""
+
+    log = Logger()
+    name = "tally"
+
+    def __init__(self, clock: IReactorTime, store: TallyStore) -> None:
+        self._store = store
+        self._mended = False
+        self._at_work: Deferred[None] | None = None
+        self._loop = LoopingCall(self._look)
+        self._loop.clock = clock
+
+    def startService(self) -> None:
+        """Begin."""
+        super().startService()
+        self._loop.start(EVERY)
+
+    async def stopService(self) -> None:
+        """Fires when what is under way has ended."""
+        super().stopService()
+        if self._loop.running:
+            self._loop.stop()
+        if self._at_work is not None:
+            await self._at_work
+
+    def _look(self) -> Deferred[None]:
+        at_work = self._at_work = Deferred.fromCoroutine(self._keep())
+
+        def ended(_: object) -> None:
+            self._at_work = None
+
+        return at_work.addBoth(ended)
+
+    async def _keep(self) -> None:
+        try:
+            if not self._mended:
+                self._mended = True
+                if wrong := await self._store.mend():
+                    self.log.error("The tally of contacts was wrong for {wrong} kinds; put right", wrong=wrong)
+            await self._store.fold(LEAST)
+        except DatabaseError as error:
+            self.log.debug("The tally is folded later: {error}", error=error)
+        except Exception:
+            self.log.failure("The tally could not be kept")

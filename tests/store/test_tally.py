@@ -1,0 +1,291 @@
+"""The tally of contacts, held against the contacts themselves whatever is done to them."""
+
+from __future__ import annotations
+
+from random import Random
+from typing import Any
+
+import pytest
+import pytest_twisted
+from hamcrest import assert_that, contains_exactly, empty, equal_to, greater_than, has_length, is_
+from twisted.internet.defer import Deferred, gatherResults
+
+from dialer.contact import CampaignType, NewContact, Status
+from dialer.store.campaigns import CampaignStore
+from dialer.store.history import HistoryStore
+from dialer.store.queries import sql
+from dialer.store.queue import QueueStore, Wanted
+from dialer.store.tally import TallyStore
+from tests.store.tables import BOTH, SWITCH, Tables, change, conninfo, one_database, tables
+
+__all__ = ["conninfo", "one_database", "tables"]
+
+sure = pytest_twisted.ensureDeferred
+
+KEYS = "status, campaign_id, campaign_type, owner, call_result, lane, gateway_id, opens"
+
+TRUTH = f"SELECT {KEYS}, count(*) AS contacts FROM tallied GROUP BY {KEYS} ORDER BY {KEYS}"
+BELIEVED = (
+    f"SELECT {KEYS}, sum(contacts) AS contacts FROM tally_now GROUP BY {KEYS} HAVING sum(contacts) <> 0 ORDER BY {KEYS}"
+)
+TOO_YOUNG = """
+SELECT contacts.id FROM contacts
+LEFT JOIN (SELECT lane, min(oldest) AS oldest, min(oldest_arrival) AS arrival FROM tally_now WHERE status = 'pending'
+           GROUP BY lane) AS bound USING (lane)
+WHERE contacts.status = 'pending' AND ((received_time, contacts.arrival) < (oldest, bound.arrival) OR oldest IS NULL)
+"""
+"""Pending contacts that would never be found: older than what their lane claims to be the oldest."""
+
+
+async def check(tables: Tables) -> None:
+    assert_that(await tables.run(BELIEVED), equal_to(await tables.run(TRUTH)))
+    assert_that(await tables.run(TOO_YOUNG), empty())
+
+
+def new(number: int, random: Random) -> NewContact:
+    return NewContact(
+        id=f"n{number}",
+        customer_number=f"+1555{random.randrange(5)}",
+        campaign_type=random.choice(BOTH),
+        gateway_id=random.choice(["gw-1", "gw-2"]),
+        campaign_id=random.choice("abc"),
+    )
+
+
+class Life:
+    """Does things to contacts at random, as dialers and people with a database client do."""
+
+    def __init__(self, tables: Tables, random: Random) -> None:
+        self.tables = tables
+        self.random = random
+        self.number = 0
+
+    async def begin(self) -> None:
+        self.store = await self.tables.dialer()
+        history = HistoryStore(self.tables.database, owner="me")
+        self.campaigns = CampaignStore(self.tables.database, history)
+        self.tally = TallyStore(self.tables.database)
+
+    async def step(self) -> None:
+        deeds = [self.post, self.take, self.settle, self.control, self.meddle, self.fold, self.take, self.settle]
+        await self.random.choice(deeds)()
+
+    async def post(self) -> None:
+        count = self.random.randrange(1, 6)
+        await self.store.add([new(self.number + n, self.random) for n in range(count)])
+        self.number += count
+
+    async def take(self) -> None:
+        chosen = await QueueStore(self.tables.database).choose(Wanted(3, 9, BOTH, early=self.random.random() < 0.5))
+        for contact in chosen:
+            if contact.is_agent:
+                await self.store.take_for_agent(contact)
+            else:
+                await self.store.take_for_call(contact, SWITCH)
+
+    async def settle(self) -> None:
+        changes = []
+        for held in await self.store.held():
+            to = self.random.choice([Status.ENDED, Status.FAILED, Status.PENDING])
+            result = None if to is Status.PENDING else self.random.choice(["USER_BUSY", "NO_ANSWER"])
+            if self.random.random() < 0.7:
+                changes.append(change(held.contact, to, result))
+        await self.store.apply(changes)
+
+    async def control(self) -> None:
+        await getattr(self.campaigns, self.random.choice(["start", "stop", "purge"]))(self.random.choice("abc"))
+
+    async def meddle(self) -> None:
+        await self.tables.run(
+            self.random.choice(
+                [
+                    "UPDATE contacts SET hold_until = NULL",
+                    "UPDATE contacts SET start_time = now() + interval '1 day' WHERE campaign_id = 'a'",
+                    "UPDATE contacts SET gateway_id = 'gw-3' WHERE campaign_id = 'b'",
+                    "UPDATE contacts SET received_time = now() - interval '1 hour' WHERE id LIKE '%%1'",
+                    "DELETE FROM contacts WHERE id LIKE '%%7'",
+                ]
+            )
+        )
+
+    async def fold(self) -> None:
+        await self.tally.fold(1)
+
+
+@pytest.mark.parametrize("seed", range(12))
+@sure
+async def test_the_tally_is_that_of_the_contacts_after_whatever_was_done(tables: Tables, seed: int) -> None:
+    life = Life(tables, Random(seed))
+    await life.begin()
+    for _ in range(30):
+        await life.step()
+        await check(tables)
+    assert_that(life.number, greater_than(0))
+
+
+@sure
+async def test_folding_leaves_no_changes_behind_and_no_kinds_of_which_there_is_none(tables: Tables) -> None:
+    store = await tables.dialer()
+    contact = await tables.put()
+    await store.take_for_call(contact, SWITCH)
+    assert_that(await TallyStore(tables.database).fold(1), is_(3))
+    assert_that(await tables.run("SELECT * FROM tally_changes"), empty())
+    assert_that([row["status"] for row in await tables.run("SELECT status FROM tally")], contains_exactly("dialed"))
+    await check(tables)
+
+
+@sure
+async def test_a_few_changes_are_not_worth_folding(tables: Tables) -> None:
+    await tables.put("c1")
+    await tables.put("c2")
+    tally = TallyStore(tables.database)
+    assert_that((await tally.fold(3), await tally.fold(2)), equal_to((0, 2)))
+
+
+@sure
+async def test_two_that_fold_at_once_fold_each_change_once(tables: Tables) -> None:
+    for number in range(20):
+        await tables.put(f"c{number}")
+    folds = [Deferred.fromCoroutine(TallyStore(await tables.pool()).fold(1)) for _ in range(4)]
+    assert_that(sum(await gatherResults(folds)), is_(20))
+    await check(tables)
+
+
+@sure
+async def test_what_is_being_stored_while_others_fold_is_counted_by_the_next(tables: Tables) -> None:
+    tally = TallyStore(tables.database)
+    await tables.put("c1")
+
+    async def meanwhile(run: Any) -> None:
+        await run("INSERT INTO contacts (id, customer_number, campaign_type, gateway_id, campaign_id, received_time)"
+                  " VALUES ('early', '1', 'IVR', 'gw', 'k', now() - interval '1 hour')")  # fmt: skip
+        await tally.fold(1)
+
+    await (await tables.pool()).transaction(meanwhile)
+    await check(tables)
+    assert_that(await tables.eligible(slots=1), contains_exactly("early"))
+
+
+@sure
+async def test_a_contact_that_comes_back_goes_to_the_head_of_its_campaign_again(tables: Tables) -> None:
+    store = await tables.dialer()
+    for number in range(5):
+        await tables.put(f"c{number}")
+    first = await tables.get("c0")
+    taken = await store.take_for_call(first, SWITCH)
+    assert taken is not None
+    await TallyStore(tables.database).fold(1)
+    assert_that(await tables.eligible(slots=1), contains_exactly("c1"))
+    await store.apply([change(taken, Status.PENDING)])
+    await tables.run("UPDATE contacts SET hold_until = NULL")
+    assert_that(await tables.eligible(slots=1), contains_exactly("c0"))
+
+
+@sure
+async def test_what_was_counted_wrong_is_put_right(tables: Tables) -> None:
+    await tables.run("ALTER TABLE contacts DISABLE TRIGGER USER")
+    try:
+        await tables.put("c1")
+        await tables.put("c2", status="ended", call_result="USER_BUSY")
+    finally:
+        await tables.run("ALTER TABLE contacts ENABLE TRIGGER USER")
+    tally = TallyStore(tables.database)
+    assert_that(await tables.eligible(), empty())
+    assert_that((await tally.mend(), await tally.mend()), equal_to((2, 0)))
+    await check(tables)
+    assert_that(await tables.eligible(), contains_exactly("c1"))
+
+
+@sure
+async def test_a_head_that_was_believed_too_young_is_put_right(tables: Tables) -> None:
+    await tables.put("c1")
+    tally = TallyStore(tables.database)
+    await tally.fold(1)
+    await tables.run("UPDATE tally SET oldest = now() + interval '1 hour'")
+    assert_that(await tally.mend(), is_(1))
+    await check(tables)
+
+
+@sure
+async def test_an_emptied_table_has_an_empty_tally(tables: Tables) -> None:
+    await tables.put("c1")
+    await TallyStore(tables.database).fold(1)
+    await tables.put("c2")
+    await tables.run("TRUNCATE contacts")
+    assert_that(await tables.run("SELECT * FROM tally_now"), empty())
+
+
+@pytest.mark.parametrize(("slots", "early"), [(1, False), (5, False), (40, False), (1, True), (5, True)])
+@sure
+async def test_campaigns_whose_oldest_are_younger_than_it_seemed_are_looked_at_until_the_order_is_sure(
+    tables: Tables, slots: int, early: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half of the campaigns seem to be old, but what was old in them is gone."""
+    monkeypatch.setattr("dialer.store.queue.SPARE", 0)
+    random = Random(slots)
+    ages = list(range(60))
+    random.shuffle(ages)
+    for number, age in enumerate(ages):
+        await tables.run(
+            "INSERT INTO contacts (id, customer_number, campaign_type, gateway_id, campaign_id, received_time)"
+            " SELECT %(name)s || id, id, 'IVR', 'gw', %(name)s, now() - age * interval '1 hour'"
+            " FROM (VALUES ('-young', %(age)s), ('-old', 100 + %(age)s)) AS each (id, age)",
+            name=f"k{number:02}",
+            age=age,
+        )
+    await TallyStore(tables.database).fold(1)
+    await tables.run("DELETE FROM contacts WHERE id LIKE '%%-old' AND campaign_id > 'k30'")
+    kept = {f"k{number:02}": age if number > 30 else 100 + age for number, age in enumerate(ages)}
+    by_age = sorted(kept, key=lambda name: -kept[name])
+    # Early, while there are more call slots than campaigns: the smaller campaigns first.
+    by_size = sorted(kept, key=lambda name: (2 if name <= "k30" else 1, -kept[name]))
+    wanted = Wanted(slots, 100 if early else 50, [CampaignType.IVR], early=early)
+    chosen = [contact.campaign_id for contact in await QueueStore(tables.database).choose(wanted)]
+    assert_that(chosen, equal_to((by_size if early else by_age)[:slots]))
+
+
+@sure
+async def test_a_campaign_that_is_emptied_between_two_questions_is_left_out(tables: Tables) -> None:
+    for name in ("a", "b", "c"):
+        await tables.put(f"{name}1", campaign_id=name)
+
+    class Emptied:
+        """Takes what campaign `a` has after the first question."""
+
+        def __init__(self) -> None:
+            self.asked = 0
+
+        async def run(self, query: str, params: Any) -> list[dict[str, Any]]:
+            self.asked += 1
+            rows = await tables.database.run(query, params)
+            if self.asked == 1:
+                assert_that(query, is_(sql("queues")))
+                await tables.run("UPDATE contacts SET status = 'stopped' WHERE id = 'a1'")
+            return rows
+
+    chosen = await QueueStore(Emptied()).choose(Wanted(2, 2, BOTH))  # type: ignore[arg-type]
+    assert_that([contact.id for contact in chosen], contains_exactly("b1", "c1"))
+
+
+@sure
+async def test_a_contact_that_opens_soon_is_not_counted_yet(tables: Tables) -> None:
+    await tables.put("soon", campaign_id="b", start_time=30)
+    await tables.put("open", campaign_id="a")
+    await tables.put("open too", campaign_id="a")
+    assert_that(await tables.eligible(), contains_exactly("open", "open too"))
+    await tables.run("UPDATE contacts SET start_time = now() WHERE id = 'soon'")
+    assert_that(await tables.eligible(), contains_exactly("soon", "open", "open too"))
+
+
+@sure
+async def test_campaigns_are_counted_by_the_tally(tables: Tables) -> None:
+    await tables.put("c1")
+    await tables.put("c2", status="ended", call_result="USER_BUSY")
+    await TallyStore(tables.database).fold(1)
+    await tables.put("c3", status="ended", call_result="USER_BUSY", campaign_type="AGENT")
+    counts = await CampaignStore(tables.database, HistoryStore(tables.database, owner="me")).count()
+    assert_that(counts, has_length(1))
+    assert_that(
+        (counts[0].total, counts[0].by_status, counts[0].by_call_result),
+        equal_to((3, {"pending": 1, "ended": 2}, {"USER_BUSY": 2})),
+    )
