@@ -23,8 +23,13 @@ from dialer.contact import Contact
 from dialer.handshake import HandshakenEndpoints
 from dialer.message import MessageKind, OutboxMessage
 from dialer.outcome import wire_result
-from dialer.posting import Exchange, Poster
+from dialer.posting import Address, Exchange, Poster
 from dialer.reachability import Reachability
+
+REQUEST_AGENT = "/request-agent"
+NOTIFICATION = "/send-delivery-notification"
+END_CHAT = "/end-chat"
+"""What is asked of a VC, below its base URL (SPEC 4)."""
 
 CONNECT_TIMEOUT = 5.0
 """Seconds until a connection stands and the request is written; after that nothing is sent any more."""
@@ -103,6 +108,7 @@ class Connector:
         self._reactor = reactor
         self._poster = Poster(reactor, client)
         self._base_url = base_url.rstrip("/")
+        self._addresses = {path: Address.of(self._base_url + path) for path in (REQUEST_AGENT, NOTIFICATION, END_CHAT)}
         self._service_identifier = service_identifier
         self._pool = pool
         address = URI.fromBytes(self._base_url.encode("ascii"))
@@ -169,7 +175,7 @@ class Connector:
             "queue": contact.queue_name or contact.resource_id,
             "queueType": "NAME" if contact.queue_name else "ID",
         }
-        exchange = await self._post("/request-agent", body, _tenant(contact.tenant_id), CONNECT_TIMEOUT)
+        exchange = await self._post(REQUEST_AGENT, body, _tenant(contact.tenant_id), CONNECT_TIMEOUT)
         if exchange.accepted:
             kind = AgentRequestKind.ACCEPTED
         elif exchange.status is not None:
@@ -184,9 +190,9 @@ class Connector:
         After `send_within` seconds (CONNECT_TIMEOUT at most) it is not sent any more.
         """
         body = {"customerId": message.customer_number, "serviceId": self._service_identifier}
-        path = "/end-chat"
+        path = END_CHAT
         if message.kind is MessageKind.NOTIFICATION:
-            path = "/send-delivery-notification"
+            path = NOTIFICATION
             body = {
                 "id": message.contact_id,
                 "serviceId": self._service_identifier,
@@ -202,7 +208,7 @@ class Connector:
     ) -> Exchange:
         since = self._reachability.asked()
         exchange = await self._poster.post(
-            self._base_url + path,
+            self._addresses[path],
             orjson.dumps(body),
             {"Content-Type": "application/json", **headers},
             send_within=send_within,

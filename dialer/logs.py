@@ -28,10 +28,11 @@ class LineObserver:
 
     def __init__(self, *streams: TextIO) -> None:
         self._streams = streams
+        self._second: tuple[int | None, str] = (None, formatTime(None))
 
     def __call__(self, event: dict[str, Any]) -> None:
         """Write to every stream; one that fails must not silence the others."""
-        time = formatTime(event.get("log_time"))
+        time = self._time(event.get("log_time"))
         level = event.get("log_level", LogLevel.info).name.upper()
         line = f"{time} {level:<8} {event.get('log_namespace', '-')} {_printable(formatEvent(event))}\n"
         if (failure := event.get("log_failure")) is not None:
@@ -43,6 +44,13 @@ class LineObserver:
                 stream.flush()
             except (OSError, ValueError):
                 continue
+
+    def _time(self, when: float | None) -> str:
+        """The time of an event to the second, made once for all events of that second."""
+        second = None if when is None else int(when)
+        if second != self._second[0]:
+            self._second = (second, formatTime(second))
+        return self._second[1]
 
 
 def _printable(text: str) -> str:

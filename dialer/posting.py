@@ -6,9 +6,11 @@ Whether a request was written is not guessed from the failure: the body producer
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from http.cookiejar import CookieJar
+from typing import Any, cast
 
 from attrs import frozen
+from hyperlink import EncodedURL
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IConsumer
 from twisted.internet.protocol import Protocol, connectionDone
@@ -21,6 +23,28 @@ DRAINED_BYTES = 65_536
 
 DRAIN_TIME = 1.0
 """Seconds for reading them. Past either bound the connection is closed instead."""
+
+
+class Address(EncodedURL):
+    """An URL to post to, normalized once: treq would do it for each request, for longer than all the rest takes."""
+
+    _prepared: str
+
+    @classmethod
+    def of(cls, url: str) -> Address:
+        """The address of an absolute URL. Raises ValueError for one that is none."""
+        prepared = EncodedURL.from_text(url).to_uri().to_text()
+        address = cast(Address, cls.from_text(prepared))
+        address._prepared = prepared
+        return address
+
+    def to_uri(self) -> Address:
+        """Itself."""
+        return self
+
+    def to_text(self, with_password: bool = False) -> str:  # noqa: ARG002  treq never asks for it
+        """Return what it was made of."""
+        return self._prepared
 
 
 @frozen
@@ -43,10 +67,11 @@ class Poster:
     def __init__(self, reactor: Any, client: Any) -> None:
         self._reactor = reactor
         self._client = client
+        self._no_cookies = CookieJar()
         self._under_way: set[Deferred[Any]] = set()
 
     async def post(
-        self, url: str, body: bytes, headers: Mapping[str, str], *, send_within: float, answer_within: float
+        self, url: Address, body: bytes, headers: Mapping[str, str], *, send_within: float, answer_within: float
     ) -> Exchange:
         """Post `body`; never fails. Nothing is written after `send_within` seconds.
 
@@ -67,7 +92,13 @@ class Poster:
         posted = _Body(body, lambda: timer.reset(answer_within))
         try:
             request = self._client.post(
-                url, data=posted, headers=headers, allow_redirects=False, unbuffered=True, reactor=self._reactor
+                url,
+                data=posted,
+                headers=headers,
+                cookies=self._no_cookies,
+                allow_redirects=False,
+                unbuffered=True,
+                reactor=self._reactor,
             )
             self._under_way.add(request)
             response = await request
