@@ -22,7 +22,8 @@ from dialer.placing import Placing
 from dialer.settlement import Settlement
 from dialer.store.contacts import Change, ContactStore
 from dialer.store.database import DatabaseDown, DatabaseError
-from dialer.throttle import Throttle
+from dialer.takings import Takings
+from dialer.throttle import Permit, Throttle
 
 
 class UnknownContact(DialerError):
@@ -55,6 +56,7 @@ class Agents:
         self,
         clock: IReactorTime,
         store: ContactStore,
+        takings: Takings,
         settlement: Settlement,
         connector: Connector,
         placing: Placing,
@@ -67,6 +69,7 @@ class Agents:
     ) -> None:
         self._clock = clock
         self._store = store
+        self._takings = takings
         self._settlement = settlement
         self._connector = connector
         self._placing = placing
@@ -83,19 +86,24 @@ class Agents:
     # -- asking ----------------------------------------------------------------------------------------------------
 
     async def request(self, contact: Contact) -> Placed:
-        """Take an AGENT contact and ask the VC for an agent; fires once it is taken, the VC's answer overlaps.
+        """Take an AGENT contact and ask the VC for an agent; fires when that is under way, in the order of the calls of
+        this.
 
-        Fails with DatabaseError when it could not be taken; then nothing was sent.
+        What comes of it shows in the contact. Fails with ThrottleClosed; then nothing was done.
         """
-        with await self._throttle.acquire() as permit:
+        permit = await self._throttle.acquire()
+        self._requests.detach(self._take_and_ask(contact, permit))
+        return Placed.SENT
+
+    async def _take_and_ask(self, contact: Contact, permit: Permit) -> None:
+        with permit:
             taken_at = self._clock.seconds()
-            taken = await self._store.take_for_agent(contact)
+            taken = await self._takings.run(self._store.take_for_agent(contact))
             if taken is None:
-                return Placed.TAKEN_ALREADY
+                return
             permit.used()
         self.log.info("CAMPAIGN TYPE: {type}, contact {id}", type=taken.campaign_type, id=taken.id)
-        self._requests.detach(self._ask(taken, taken_at))
-        return Placed.SENT
+        await self._ask(taken, taken_at)
 
     async def _ask(self, contact: Contact, taken_at: float) -> None:
         if not self._may_ask(taken_at):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from attrs import define
@@ -20,10 +21,15 @@ from dialer.placing import Placing
 from dialer.store.contacts import EXPIRE_AT_ONCE, ContactStore
 from dialer.store.database import DatabaseError
 from dialer.store.queue import QueueStore, Wanted
+from dialer.takings import Takings
 from dialer.throttle import ThrottleClosed
 
 DOWN_KEPT = 1000
 """Gateways found down that are remembered until the next timed cycle."""
+
+APART = 0.03
+"""Seconds between the beginnings of two early cycles: of many freed slots each costs a part of a choice, not one of its
+own, and none of them stays free for longer than that."""
 
 LOOK_AGAIN = 0.5
 """Seconds until a cycle that met another dialer at the head of its list looks again."""
@@ -53,6 +59,7 @@ class Cycle(Service):
         store: ContactStore,
         queue: QueueStore,
         fleet: Fleet,
+        takings: Takings,
         placing: Placing,
         agents: Agents,
         lease: Lease,
@@ -65,6 +72,7 @@ class Cycle(Service):
         self._store = store
         self._queue = queue
         self._fleet = fleet
+        self._takings = takings
         self._placing = placing
         self._agents = agents
         self._lease = lease
@@ -72,9 +80,11 @@ class Cycle(Service):
         self._capacity = capacity
         self._policy = policy
         self._due = _Due()
+        self._early = -math.inf
         self._burned = 0
         self._down: set[str] = set()
         self._later: IDelayedCall | None = None
+        self._later_due = math.inf
         self._attempted = False
         self._running: Deferred[None] | None = None
         self._loop = LoopingCall(self._timed)
@@ -104,7 +114,11 @@ class Cycle(Service):
     def wake(self) -> None:
         """A slot is free or a contact came in: look again soon."""
         self._due.early = True
-        self._run()
+        pause = self._early + APART - self._clock.seconds()
+        if pause <= 0 or self._running is not None:
+            self._run()
+        else:
+            self._look_again_in(pause)
 
     def _timed(self) -> None:
         self._due.timed = True
@@ -121,7 +135,12 @@ class Cycle(Service):
         try:
             while self.running and (self._due.timed or self._due.early):
                 early = not self._due.timed
+                if early and (pause := self._early + APART - self._clock.seconds()) > 0:
+                    self._look_again_in(pause)
+                    break
                 self._due = _Due()
+                if early:
+                    self._early = self._clock.seconds()
                 try:
                     await self._cycle(early)
                 except DatabaseError as error:
@@ -154,10 +173,21 @@ class Cycle(Service):
             self._due.early = True
 
     async def _dial(self, contacts: Sequence[Contact]) -> bool:
-        """Place them, one after the other; whether a slot was left over that the next in line may have at once."""
+        """Place them, one after the other; whether a slot was left over that the next in line may have at once.
+
+        The next ones are chosen by what is stored then, so it waits until all these have been taken.
+        """
+        try:
+            return await self._place_all(contacts)
+        finally:
+            if await self._takings.settled():
+                # Another dialer was faster: its contacts are gone before long, and ours can fill the slots.
+                self._look_again_in(LOOK_AGAIN)
+
+    async def _place_all(self, contacts: Sequence[Contact]) -> bool:
         again = False
         for contact in contacts:
-            if not self.running or self._due.timed:
+            if not self.running or self._due.timed or self._takings.trouble is not None:
                 break
             if contact.campaign_type not in self._dialable():
                 # The switch was lost meanwhile: an agent would be reserved in vain, or the calls are being compared.
@@ -165,11 +195,9 @@ class Cycle(Service):
             outcome = await self._place(contact)
             if outcome is Placed.NOT_NOW:
                 break
-            # Its slot is left over, and it is not eligible again at once: the next in line may have it. One that was
-            # taken meanwhile says nothing about slots, and asking again for it at once could go on for ever.
+            # Its slot is left over, and it is not eligible again at once: the next in line may have it. One that
+            # another dialer took says nothing about slots, and asking again for it at once could go on for ever.
             again |= outcome in (Placed.HELD, Placed.FAILED, Placed.NO_SWITCH)
-            if outcome is Placed.TAKEN_ALREADY:
-                self._look_again_soon()
             if outcome is Placed.HELD and len(self._down) < DOWN_KEPT:
                 # The others of this gateway would fare no better: the next timed cycle tries one of them again.
                 self._down.add(contact.gateway_id)
@@ -191,10 +219,14 @@ class Cycle(Service):
             return []
         return [CampaignType.IVR]
 
-    def _look_again_soon(self) -> None:
-        """Another dialer was faster: its contacts are gone from the list before long, and ours can fill the slots."""
-        if self._later is None and self.running:
-            self._later = self._clock.callLater(LOOK_AGAIN, self._again)
+    def _look_again_in(self, seconds: float) -> None:
+        """Wake in so many seconds, or before that if it was to be woken before."""
+        due = self._clock.seconds() + seconds
+        if not self.running or (self._later is not None and self._later_due <= due):
+            return
+        if self._later is not None:
+            self._later.cancel()
+        self._later, self._later_due = self._clock.callLater(seconds, self._again), due
 
     def _again(self) -> None:
         self._later = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from twisted.internet.defer import Deferred, DeferredSemaphore
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
@@ -20,6 +21,7 @@ from dialer.limits import SwitchLimits
 from dialer.originate import CannotBeCarried
 from dialer.settlement import Settlement
 from dialer.store.contacts import Change, ContactStore
+from dialer.takings import Takings
 from dialer.throttle import Permit, Throttle, ThrottleClosed
 
 READY_WITHIN = 5.0
@@ -27,6 +29,10 @@ READY_WITHIN = 5.0
 
 LOOK_AGAIN = 0.2
 """Seconds between two looks for that."""
+
+LEAD = 0.03
+"""Seconds that a contact is taken before its turn to be sent, at most: several times what a commit takes, so that the
+database holds up nobody's turn, and little against what `dial_time` means to anybody."""
 
 
 class NotReady(DialerError):
@@ -47,6 +53,7 @@ class Placing:
         self,
         clock: IReactorTime,
         store: ContactStore,
+        takings: Takings,
         settlement: Settlement,
         fleet: Fleet,
         calls: Calls,
@@ -59,6 +66,7 @@ class Placing:
     ) -> None:
         self._clock = clock
         self._store = store
+        self._takings = takings
         self._settlement = settlement
         self._fleet = fleet
         self._calls = calls
@@ -67,6 +75,7 @@ class Placing:
         self._writer = writer
         self._policy = policy
         self._may_send = may_send
+        self._ahead = DeferredSemaphore(max(1, int(throttle.rate * LEAD)))
         self._stopping = False
 
     def stop(self) -> None:
@@ -76,28 +85,68 @@ class Placing:
         self._throttle.close()
 
     async def place_ivr(self, contact: Contact) -> Placed:
-        """Take an IVR contact and send its command. Fires when it is written; its outcome comes by events.
+        """Take an IVR contact and send its command; fires when that is under way, in the order of the calls of this.
 
-        Fails with DatabaseError when it could not be taken, and with ThrottleClosed; then nothing was sent.
+        What comes of it shows in the contact. Fails with ThrottleClosed; then nothing was done.
         """
-        ready = await self._get_ready(contact)
-        if isinstance(ready, Placed):
-            return ready
-        switch, permit = ready
-        with permit:
+        switch = await self._go_ahead(contact)
+        if isinstance(switch, Placed):
+            return switch
+        try:
+            arguments = self._writer.ivr(contact, switch)
+        except CannotBeCarried as error:
+            self._ahead.release()
+            return await self._unspeakable(contact, error)
+        self._calls.background.detach(self._take_and_send(contact, switch, arguments))
+        return Placed.SENT
+
+    async def _go_ahead(self, contact: Contact) -> Switch | Placed:
+        """A switch with the contact's gateway up, when the contact is to be taken, or what became of the contact.
+
+        Few are taken ahead of their turn, so the wait is before it: the gateway is asked for first, and again when the
+        answer has grown old meanwhile.
+        """
+        while True:
+            route = await self._route(contact, wait=False)
+            if route.switch is None:
+                return await self._unroutable(contact, route)
+            asked_at = self._clock.seconds()
+            await self._limits.turn(route.switch)
+            await self._ahead.acquire()
             try:
-                arguments = self._writer.ivr(contact, switch)
-            except CannotBeCarried as error:
-                return await self._unspeakable(contact, error)
+                await self._throttle.soon(LEAD)
+                if self._clock.seconds() - asked_at <= FRESH:
+                    return route.switch
+                again = await self._fleet.route(contact.gateway_id, self._load)
+            except BaseException:
+                self._ahead.release()
+                raise
+            if again.switch is route.switch:
+                return route.switch
+            self._ahead.release()
+
+    async def _take_and_send(self, contact: Contact, switch: Switch, arguments: str) -> None:
+        ahead = True
+        try:
             taken_at = self._clock.seconds()
-            dialed = await self._store.take_for_call(contact, switch.name)
+            dialed = await self._takings.run(self._store.take_for_call(contact, switch.name))
             if dialed is None:
-                return Placed.TAKEN_ALREADY
+                return
             self.log.info("CAMPAIGN TYPE: {type}, contact {id}", type=dialed.campaign_type, id=dialed.id)
+            try:
+                permit = await self._throttle.acquire()
+            except ThrottleClosed:
+                await self._settle(dialed, Status.PENDING, reason="the dialer stopped before it was sent")
+                return
             permit.used()
-            # The cycle goes on with the next contact; the command is written before this returns.
-            self._calls.background.detach(self._send(dialed, switch, arguments, taken_at))
-            return Placed.SENT
+            # The command is written before this first waits.
+            sending = Deferred.fromCoroutine(self._send(dialed, switch, arguments, taken_at))
+            ahead = False
+            self._ahead.release()
+            await sending
+        finally:
+            if ahead:
+                self._ahead.release()
 
     async def place_agent(self, contact: Contact, reply: AgentReply) -> Placed:
         """Call the customer of a contact whose agent is reserved; fires once EFSwitch took or refused the command.
@@ -105,7 +154,7 @@ class Placing:
         Fails with ReplyLost when EFSwitch may have it; with DatabaseError, NotReady or ThrottleClosed when it was not
         taken.
         """
-        ready = await self._get_ready(contact, agent=reply.agent)
+        ready = await self._get_ready(contact, reply.agent)
         if isinstance(ready, Placed):
             return ready
         switch, permit = ready
@@ -125,19 +174,19 @@ class Placing:
                 self.log.info("AGENT-BASED CONTACT WITH ID {id} SENT TO EFSWITCH", id=contact.id)
             return sent
 
-    async def _get_ready(self, contact: Contact, agent: str | None = None) -> tuple[Switch, Permit] | Placed:
+    async def _get_ready(self, contact: Contact, agent: str) -> tuple[Switch, Permit] | Placed:
         """A switch with the contact's gateway up and the right to send to it now, or what became of the contact.
 
-        The gateway is asked first, since a permit that is held back slows everybody down; and again when the answer
-        has grown old by waiting.
+        Ahead of the queue. The gateway is asked for first, since a permit that is held back slows everybody down; and
+        again when the answer has grown old by waiting.
         """
         while True:
-            route = await self._route(contact, wait=agent is not None)
+            route = await self._route(contact, wait=True)
             if route.switch is None:
                 return await self._unroutable(contact, route, agent=agent)
             asked_at = self._clock.seconds()
-            await self._limits.turn(route.switch, first=agent is not None)
-            permit = await self._throttle.acquire(first=agent is not None)
+            await self._limits.turn(route.switch, first=True)
+            permit = await self._throttle.acquire(first=True)
             if self._clock.seconds() - asked_at <= FRESH:
                 return route.switch, permit
             again = await self._fleet.route(contact.gateway_id, self._load)

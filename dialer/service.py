@@ -44,6 +44,7 @@ from dialer.store.queue import QueueStore
 from dialer.store.retention import RetentionStore
 from dialer.store.tally import TallyStore
 from dialer.surroundings import Surroundings
+from dialer.takings import Takings
 from dialer.tally import Tally
 from dialer.throttle import Throttle
 from dialer.web.api import Api
@@ -205,10 +206,12 @@ class Parts:
         self.limits = SwitchLimits(clock, settings.calls_per_second)
         self.history = HistoryStore(self.database, owner=owner)
         self.journal = Journal(clock, self.history)
+        takings = Takings()
         self.calls = Calls(clock, self.contacts, self.settlement, self.limits, self.journal)
         self.placing = Placing(
             clock,
             self.contacts,
+            takings,
             self.settlement,
             self.fleet,
             self.calls,
@@ -221,6 +224,7 @@ class Parts:
         self.agents = Agents(
             clock,
             self.contacts,
+            takings,
             self.settlement,
             self.connector,
             self.placing,
@@ -245,6 +249,7 @@ class Parts:
             self.contacts,
             QueueStore(self.database),
             self.fleet,
+            takings,
             self.placing,
             self.agents,
             self.lease,

@@ -6,11 +6,15 @@ import math
 from collections import OrderedDict
 from types import TracebackType
 
-from twisted.internet.defer import Deferred, fail
+from twisted.internet.defer import CancelledError, Deferred, fail
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.task import deferLater
 
 from dialer.errors import DialerError
 from dialer.pacing import Pace
+
+LOOK_AGAIN = 0.05
+"""Seconds after which `soon` looks again at the latest: what is outstanding may be settled at any time."""
 
 
 class ThrottleClosed(DialerError):
@@ -69,6 +73,7 @@ class Throttle:
         self._others: OrderedDict[Deferred[Permit], None] = OrderedDict()
         self._timer: IDelayedCall | None = None
         self._due = math.inf
+        self._pauses: set[Deferred[None]] = set()
         self._granting = False
         self._closed = False
 
@@ -100,9 +105,32 @@ class Throttle:
         self._grant()
         return waiter
 
+    async def soon(self, lead: float) -> None:
+        """Returns when the next permit is at most `lead` seconds away, as far as is known.
+
+        For who has something to do before its turn. Fails with ThrottleClosed, as `acquire` does.
+        """
+        while not self._closed:
+            now = self._clock.seconds()
+            away = self._pace.earliest(now) - now
+            if away <= lead:
+                return
+            pause: Deferred[None] = deferLater(self._clock, min(away - lead, LOOK_AGAIN))
+            self._pauses.add(pause)
+            try:
+                await pause
+            except CancelledError:
+                if not self._closed:
+                    raise
+            finally:
+                self._pauses.discard(pause)
+        raise ThrottleClosed
+
     def close(self) -> None:
         """Turn everybody away who waits or comes later. Permits that are out stay good."""
         self._closed = True
+        for pause in list(self._pauses):
+            pause.cancel()
         waiters = [*self._first, *self._others]
         self._first.clear()
         self._others.clear()

@@ -24,6 +24,7 @@ from dialer.placing import Placing
 from dialer.settlement import Settlement
 from dialer.store.contacts import Change, ContactStore, HeldContact
 from dialer.store.database import DatabaseDown
+from dialer.takings import Takings
 from dialer.throttle import Throttle
 from tests.esl.support import result_of
 from tests.stand_in import stands_in_for
@@ -178,9 +179,11 @@ class Bench:
             self.lines,  # type: ignore[arg-type]
         )
         self.lease_since = 0.0
+        self.takings = Takings()
         self.placing = Placing(
             self.clock,
             self.store,  # type: ignore[arg-type]
+            self.takings,
             self.results,  # type: ignore[arg-type]
             self.fleet,
             self.calls,

@@ -20,6 +20,7 @@ from dialer.store import contacts as store_module
 from dialer.store.contacts import ContactStore
 from dialer.store.database import DatabaseDown
 from dialer.store.queue import QueueStore, Wanted
+from dialer.takings import Takings
 from dialer.throttle import ThrottleClosed
 from tests.hygiene import LoggedFailures
 from tests.stand_in import stands_in_for
@@ -98,6 +99,7 @@ class Bench:
         self.clock = Clock()
         self.table = Table()
         self.queue = Queue(self.table)
+        self.takings = Takings()
         self.line = Line()
         self.fleet = Lines(self.line)
         self.lease = Owner()
@@ -109,6 +111,7 @@ class Bench:
             self.table,  # type: ignore[arg-type]
             self.queue,  # type: ignore[arg-type]
             self.fleet,  # type: ignore[arg-type]
+            self.takings,
             _IvrSide(self),  # type: ignore[arg-type]
             _AgentSide(self),  # type: ignore[arg-type]
             self.lease,  # type: ignore[arg-type]
