@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 
-from twisted.internet.defer import Deferred, DeferredSemaphore
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
+from dialer.ahead import Ahead
 from dialer.call import CallWriter, DownPolicy, Placed
 from dialer.calls import Calls
 from dialer.contact import AgentReply, Contact, Status
@@ -75,7 +77,8 @@ class Placing:
         self._writer = writer
         self._policy = policy
         self._may_send = may_send
-        self._ahead = DeferredSemaphore(max(1, int(throttle.rate * LEAD)))
+        self._ahead = Ahead(max(1, int(throttle.rate * LEAD)))
+        self._on_the_way: Counter[str] = Counter()
         self._stopping = False
 
     def stop(self) -> None:
@@ -97,6 +100,7 @@ class Placing:
         except CannotBeCarried as error:
             self._ahead.release()
             return await self._unspeakable(contact, error)
+        self._on_the_way[switch.name] += 1
         self._calls.background.detach(self._take_and_send(contact, switch, arguments))
         return Placed.SENT
 
@@ -126,7 +130,14 @@ class Placing:
             self._ahead.release()
 
     async def _take_and_send(self, contact: Contact, switch: Switch, arguments: str) -> None:
-        ahead = True
+        on_the_way = True
+
+        def over() -> None:
+            nonlocal on_the_way
+            on_the_way = False
+            self._on_the_way[switch.name] -= 1
+            self._ahead.release()
+
         try:
             taken_at = self._clock.seconds()
             dialed = await self._takings.run(self._store.take_for_call(contact, switch.name))
@@ -141,12 +152,11 @@ class Placing:
             permit.used()
             # The command is written before this first waits.
             sending = Deferred.fromCoroutine(self._send(dialed, switch, arguments, taken_at))
-            ahead = False
-            self._ahead.release()
+            over()
             await sending
         finally:
-            if ahead:
-                self._ahead.release()
+            if on_the_way:
+                over()
 
     async def place_agent(self, contact: Contact, reply: AgentReply) -> Placed:
         """Call the customer of a contact whose agent is reserved; fires once EFSwitch took or refused the command.
@@ -206,7 +216,7 @@ class Placing:
 
     def _load(self, switch: Switch) -> tuple[bool, int]:
         """A switch that is slowed down comes after those that are not."""
-        return self._limits.is_slowed(switch), self._calls.load(switch)
+        return self._limits.is_slowed(switch), self._calls.load(switch) + self._on_the_way[switch.name]
 
     async def _unroutable(self, contact: Contact, route: Route, agent: str | None = None) -> Placed:
         """Settle a contact for which there is no switch with its gateway up. `agent` is the one reserved for it."""

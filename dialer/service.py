@@ -171,7 +171,7 @@ class Parts:
             clock, self.lease_database, owner=owner, lease_time=settings.lease_time, on_change=self._wake
         )
         self.contacts = ContactStore(
-            self.database, owner=owner, instance=self.lease.instance, hold=settings.contact_retrieval_delay
+            clock, self.database, owner=owner, instance=self.lease.instance, hold=settings.contact_retrieval_delay
         )
         self.settlement = Settlement(
             clock,

@@ -7,7 +7,7 @@ in time; it is settled behind its back, and undone if it was committed, as nothi
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from attrs import asdict, frozen
@@ -50,8 +50,9 @@ class Claims:
         self._background = Background()
         self._settling = False
 
-    async def make(self, query: str, asked: Mapping[str, Any], claim: Claim) -> Contact | None:
-        """The contact as claimed by `query`; None when its row was not as it says, or certainly not claimed.
+    async def make(self, claim: Claim, statement: Callable[[], Awaitable[Row | None]]) -> Contact | None:
+        """The contact as claimed by `statement`, which gives its row; None when it was not as the claim says, or
+        certainly not claimed.
 
         Fails with DatabaseDown when nothing was changed, and with CommitUnknown when that is not certain: whoever gets
         it must send nothing, and the claim is undone as soon as the database tells. Until then the contact cannot be
@@ -60,7 +61,7 @@ class Claims:
         if claim.contact_id in self._undecided or len(self._undecided) >= UNDECIDED:
             raise CommitUnknown("an earlier claim is not decided yet")
         try:
-            rows = await self._database.run(query, asked)
+            row = await statement()
         except CancelledError:
             # Whoever asked is gone, and the statement is not.
             self._undecided[claim.contact_id] = claim
@@ -79,7 +80,7 @@ class Claims:
                 raise error from None
             del self._undecided[claim.contact_id]
             return found
-        return contact_of(rows[0]) if rows else None
+        return contact_of(row) if row else None
 
     def undecided(self, contact: Contact) -> bool:
         """Whether this may be a claim of ours that is still to be undone: nothing was sent for it."""

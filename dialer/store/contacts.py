@@ -9,9 +9,11 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from attrs import field, frozen
+from twisted.internet.interfaces import IReactorTime
 
 from dialer.contact import Contact, NewContact, Status
 from dialer.errors import DialerError
+from dialer.gather import Gather
 from dialer.store.claims import Claim, Claims
 from dialer.store.database import CommitUnknown, Database, DatabaseDown, Run
 from dialer.store.queries import sql
@@ -19,6 +21,9 @@ from dialer.store.rows import contact_of, posted_json
 
 EXPIRE_AT_ONCE = 500
 """Rows that one expiry statement may change: bounds its locks and its time."""
+
+TAKE_AT_ONCE = 100
+"""Rows that one statement takes, likewise."""
 
 TAKE_OVER_AT_ONCE = 1000
 """Rows that one take-over statement may change, likewise."""
@@ -65,6 +70,15 @@ class Change:
 
 
 @frozen
+class _Take:
+    """One contact that is to be taken."""
+
+    contact: Contact
+    status: Status
+    switch: str | None
+
+
+@frozen
 class HeldContact:
     """An active contact and the seconds since it was sent to EFSwitch (None: not sent)."""
 
@@ -80,10 +94,11 @@ class ContactStore:
     when a change may or may not have been made.
     """
 
-    def __init__(self, database: Database, *, owner: str, instance: str, hold: float) -> None:
+    def __init__(self, clock: IReactorTime, database: Database, *, owner: str, instance: str, hold: float) -> None:
         self._database = database
         self._me = {"owner": owner, "instance": instance}
         self._hold = hold
+        self._takes = Gather(clock, self._take_all, most=TAKE_AT_ONCE)
         self._claims = Claims(database, owner=owner, undo=self._undo)
         self.owner = owner
 
@@ -119,25 +134,35 @@ class ContactStore:
         return await self._take(contact, Status.AGENT_PENDING, None)
 
     async def _take(self, contact: Contact, status: Status, switch: str | None) -> Contact | None:
-        asked = self._me | {
-            "id": contact.id,
-            "taking": contact.taking,
-            "arrival": contact.arrival,
-            "status": status,
-            "switch": switch,
-        }
+        claim = Claim(contact.id, contact.taking, contact.taking + 1, status, "taken")
         try:
-            claim = Claim(contact.id, contact.taking, contact.taking + 1, status, "taken")
-            return await self._claims.make(sql("take"), asked, claim)
+            return await self._claims.make(claim, lambda: self._takes.put(_Take(contact, status, switch)))
         except CommitUnknown:
             # It is not ours to go on with; the others in line may be.
             return None
+
+    async def _take_all(self, takes: Sequence[_Take]) -> list[dict[str, Any] | None]:
+        asked = self._me | {
+            "ids": [take.contact.id for take in takes],
+            "takings": [take.contact.taking for take in takes],
+            "arrivals": [take.contact.arrival for take in takes],
+            "statuses": [take.status for take in takes],
+            "switches": [take.switch for take in takes],
+        }
+        taken = {row["id"]: row for row in await self._database.run(sql("take"), asked)}
+        # A contact that was asked for twice was taken once.
+        return [taken.pop(take.contact.id, None) for take in takes]
 
     async def dial_agent(self, contact: Contact, agent: str, switch: str) -> Contact | None:
         """agent_pending → dialed for this dialer. None when it no longer waits for this reply, or is past its end."""
         asked = self._me | {"id": contact.id, "taking": contact.taking, "agent": agent, "switch": switch}
         claim = Claim(contact.id, contact.taking, contact.taking, Status.DIALED, "agent_reserved")
-        return await self._claims.make(sql("dial_agent"), asked, claim)
+
+        async def dial() -> dict[str, Any] | None:
+            rows = await self._database.run(sql("dial_agent"), asked)
+            return rows[0] if rows else None
+
+        return await self._claims.make(claim, dial)
 
     async def _undo(self, contact: Contact) -> None:
         """Nothing was sent for it, nor will be; its agent, if one is reserved, is let go."""

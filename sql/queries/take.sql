@@ -1,24 +1,31 @@
--- pending -> agent_pending or dialed: the write-ahead, committed before anything is sent.
+-- pending -> agent_pending or dialed: the write-ahead, committed before anything is sent. Many at a time, each for itself.
 -- A dialer that lost its lease takes nothing, and nobody takes a row that is not the one that was chosen: it may have
 -- been taken and given back, or purged and posted again, meanwhile.
-WITH taken AS (
+WITH asked AS (
+    SELECT * FROM unnest(
+        %(ids)s::text[], %(takings)s::integer[], %(arrivals)s::bigint[], %(statuses)s::text[], %(switches)s::text[])
+        AS asked (id, taking, arrival, status, switch)
+), free AS (
+    SELECT eligible.id FROM eligible JOIN asked USING (id)
+    WHERE eligible.taking = asked.taking AND eligible.arrival = asked.arrival
+    FOR UPDATE OF eligible SKIP LOCKED
+), taken AS (
     UPDATE contacts SET
-        status = %(status)s,
-        taking = taking + 1,
+        status = asked.status,
+        taking = contacts.taking + 1,
         owner = %(owner)s,
-        switch = %(switch)s,
-        dial_time = CASE WHEN %(status)s = 'dialed' THEN now() END,
-        agent_time = CASE WHEN %(status)s = 'agent_pending' THEN now() END,
+        switch = asked.switch,
+        dial_time = CASE WHEN asked.status = 'dialed' THEN now() END,
+        agent_time = CASE WHEN asked.status = 'agent_pending' THEN now() END,
         agent = NULL,
         released_agent = NULL,
         bridged = false,
         hold_until = NULL,
         on_return = NULL
-    WHERE id = (
-        SELECT id FROM eligible
-        WHERE id = %(id)s AND taking = %(taking)s AND arrival = %(arrival)s FOR UPDATE SKIP LOCKED)
+    FROM free JOIN asked USING (id)
+    WHERE contacts.id = free.id
       AND EXISTS (SELECT FROM dialers WHERE id = %(owner)s AND instance = %(instance)s AND lease_until > now())
-    RETURNING *
+    RETURNING contacts.*
 ), noted AS (
     INSERT INTO contact_events (contact_id, taking, event, dialer, detail)
     SELECT id, taking, 'taken', owner, switch FROM taken

@@ -87,7 +87,7 @@ class Tables:
                 instance=instance,
                 lease=lease,
             )
-        return ContactStore(database or self.database, owner=owner, instance=instance, hold=HOLD)
+        return ContactStore(self.reactor, database or self.database, owner=owner, instance=instance, hold=HOLD)
 
     async def eligible(self, *, avoid: Collection[str] = (), slots: int = 1000) -> list[str]:
         """The ids of all that may be taken now, as they are chosen for so many slots."""
@@ -128,7 +128,7 @@ class Tables:
         return await self.put(contact_id, **(held | times | columns))
 
     async def get(self, contact_id: str = "c1") -> Contact:
-        found = await ContactStore(self.database, owner="", instance="", hold=0).get(contact_id)
+        found = await ContactStore(self.reactor, self.database, owner="", instance="", hold=0).get(contact_id)
         assert found is not None, f"there is no contact {contact_id}"
         return found
 

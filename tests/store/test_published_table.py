@@ -73,7 +73,7 @@ async def test_the_rows_are_kept_and_go_on_from_where_they_were(
     database = Database(reactor, empty, timeout=5, application_name="test", random=Random(1))
     database.startService()
     try:
-        store = ContactStore(database, owner="d", instance="00000000-0000-0000-0000-00000000000d", hold=20)
+        store = ContactStore(reactor, database, owner="d", instance="00000000-0000-0000-0000-00000000000d", hold=20)
         rows = await database.run("SELECT * FROM contacts")
         statuses = {row["id"]: row["status"] for row in rows}
         assert_that(
@@ -118,7 +118,7 @@ async def test_what_the_product_had_under_way_is_taken_over_like_that_of_a_dead_
             "INSERT INTO dialers (id, instance, lease_until) VALUES ('d', %(instance)s, now() + interval '1 minute')",
             {"instance": instance},
         )
-        store = ContactStore(database, owner="d", instance=instance, hold=20)
+        store = ContactStore(reactor, database, owner="d", instance=instance, hold=20)
         held = sorted(each.contact.id for each in await store.take_over())
         assert_that(held, contains_exactly("reserving", "talking", "unclear"))
     finally:
