@@ -14,11 +14,12 @@ from typing import TypeVar
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from dialer.bell import Bell
 from dialer.connector import Connector, Delivery, DeliveryKind
-from dialer.message import OutboxMessage
+from dialer.message import MessageKind, OutboxMessage
 from dialer.pacing import backoff
 from dialer.store.database import DatabaseError
 from dialer.store.outbox import OutboxStore, Park, Retry
@@ -51,19 +52,28 @@ _Result = TypeVar("_Result")
 class Outbox(Service):
     """Delivers messages from start to stop.
 
-    `random` gives the jitter of all waits, in [0, 1). `delivered`, `retried` and `parked` count since the start.
+    `random` gives the jitter of all waits, in [0, 1). Rounds begin `apart` seconds apart at least, so that under load
+    each is shared. `delivered`, `retried` and `parked` count since the start.
     """
 
     log = Logger()
     name = "outbox"
 
     def __init__(
-        self, clock: IReactorTime, store: OutboxStore, connector: Connector, *, random: Callable[[], float]
+        self,
+        clock: IReactorTime,
+        store: OutboxStore,
+        connector: Connector,
+        *,
+        random: Callable[[], float],
+        apart: float = 0.0,
     ) -> None:
         self._clock = clock
         self._store = store
         self._connector = connector
         self._random = random
+        self._apart = apart
+        self._began = -inf
         self._bell = Bell(clock)
         self._window = Window(PARALLEL)
         self._under_way: dict[int, Deferred[None]] = {}
@@ -73,6 +83,7 @@ class Outbox(Service):
         self._polled = -inf
         self._outages = 0
         self._resume = -inf
+        self._more = True
         self._stopping = False
         self._running: Deferred[None] | None = None
         self.delivered = 0
@@ -86,7 +97,26 @@ class Outbox(Service):
 
     def wake(self) -> None:
         """Messages were committed. Any number of calls before the next round count once."""
+        self._more = True
         self._bell.ring()
+
+    @property
+    def room(self) -> int:
+        """How many messages may be claimed for `deliver` now."""
+        if self._running is None or self._stopping or self._outages or self._window.trying:
+            return 0
+        return max(0, self._window.size - len(self._under_way))
+
+    def deliver(self, claimed: Sequence[OutboxMessage], more: bool = False) -> None:
+        """These messages were just claimed for this process; with `more` others may be claimed."""
+        now = self._clock.seconds()
+        for message in claimed:
+            if self._stopping:
+                self._retries.append(Retry(message, 0.0, message.last_error or "the dialer stopped"))
+            elif message.id not in self._under_way:
+                self._begin(message, now)
+        if more:
+            self.wake()
 
     def startService(self) -> None:
         """Deliver until stopped; needs neither the database nor the VC to be there yet."""
@@ -118,12 +148,16 @@ class Outbox(Service):
     async def _run(self) -> None:
         while not self._stopping:
             now = self._clock.seconds()
+            if (pause := self._began + self._apart - now) > 0:
+                await deferLater(self._clock, pause)
+                continue
             await self._bell.wait((self._resume if self._outages else self._polled + POLL_INTERVAL) - now)
             if not self._stopping and self._clock.seconds() >= self._resume:
                 await self._round()
         await self._finish()
 
     async def _round(self) -> None:
+        self._began = self._clock.seconds()
         try:
             # What was confirmed is written before anything else is claimed, so memory holds a window of it at most.
             await self._settle()
@@ -153,21 +187,19 @@ class Outbox(Service):
         now = self._clock.seconds()
         polling = now - self._polled >= POLL_INTERVAL
         free = max(0, self._window.size - len(self._under_way)) if polling or not self._window.trying else 0
-        if not free and not polling:
+        if not polling and not (free and self._more):
             return
         # A look for nothing still parks the END_CHATs that have become too old.
         claim = await self._store.claim(free)
+        # As many as were asked for: there may be more.
+        self._more = bool(free) and len(claim.messages) >= free
         if polling:
             self._polled = now
         for message in claim.expired:
             self._say_parked(message, message.last_error or "")
         if claim.expired:
             self._bell.ring()
-        for message in claim.messages:
-            if self._stopping:
-                self._retries.append(Retry(message, 0.0, message.last_error or "the dialer stopped"))
-            elif message.id not in self._under_way:
-                self._begin(message, now)
+        self.deliver(claim.messages)
 
     def _begin(self, message: OutboxMessage, claimed: float) -> None:
         delivery = self._under_way[message.id] = Deferred.fromCoroutine(self._deliver(message, claimed))
@@ -203,6 +235,8 @@ class Outbox(Service):
                 reason=delivery.reason,
             )
             return
+        # A message of the same contact may wait for this one, and others for a VC that is back.
+        self._more |= message.kind is MessageKind.END_CHAT or self._window.size < PARALLEL
         self._window.worked()
         if delivery.kind is DeliveryKind.ACCEPTED:
             self._accepted.append(message.id)

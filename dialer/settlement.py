@@ -7,6 +7,7 @@ contact or its statement is cancelled, is set aside for a while and does not hol
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Sequence
 
@@ -51,7 +52,8 @@ class Settlement(Service):
 
     `on_settled` is called after each commit with the changes that really changed something, before their Deferreds
     fire. `patience` is how long, in seconds, `settle_soon` waits; `random` gives the jitter between tries, in [0, 1).
-    At most `kept` changes wait; `dropped` counts those that were given up.
+    Statements begin `apart` seconds apart at least, so that under load each is shared. At most `kept` changes wait;
+    `dropped` counts those that were given up.
     """
 
     log = Logger()
@@ -66,6 +68,7 @@ class Settlement(Service):
         random: Callable[[], float],
         on_settled: Callable[[Sequence[Change]], None],
         kept: int = KEPT,
+        apart: float = 0.0,
     ) -> None:
         self._clock = clock
         self._store = store
@@ -73,6 +76,8 @@ class Settlement(Service):
         self._random = random
         self._on_settled = on_settled
         self._kept = kept
+        self._apart = apart
+        self._began = -math.inf
         self._waiting: deque[_Waiting] = deque()
         self._aside: deque[_Waiting] = deque()
         self._aside_until = 0.0
@@ -164,9 +169,10 @@ class Settlement(Service):
                 if self._aside and now >= self._aside_until:
                     self._waiting.extend(self._aside)
                     self._aside.clear()
-                if not self._waiting:
-                    await self._rest(self._aside_until - now, may_be_woken=True)
+                if (pause := self._not_before() - now) > 0:
+                    await self._rest(pause, may_be_woken=not self._waiting)
                     continue
+                self._began = now
                 batch = self._next()
                 self._under_way = len(batch)
                 try:
@@ -202,6 +208,13 @@ class Settlement(Service):
             writing, self._writing = self._writing, None
             if writing is not None:
                 writing.callback(None)
+
+    def _not_before(self) -> float:
+        """When the next statement may begin."""
+        if self._stopping:
+            return -math.inf
+        begun = self._began + self._apart
+        return begun if self._waiting else max(begun, self._aside_until)
 
     def _next(self) -> list[_Waiting]:
         """The first changes in line, at most one of each contact: a statement changes a row once."""

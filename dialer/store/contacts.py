@@ -5,7 +5,7 @@ A change names the status and the taking that it starts from, so the second of t
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from attrs import field, frozen
@@ -14,8 +14,10 @@ from twisted.internet.interfaces import IReactorTime
 from dialer.contact import Contact, NewContact, Status
 from dialer.errors import DialerError
 from dialer.gather import Gather
+from dialer.message import END_CHAT_LIFETIME, MessageKind, OutboxMessage
 from dialer.store.claims import Claim, Claims
 from dialer.store.database import CommitUnknown, Database, DatabaseDown, Run
+from dialer.store.outbox import CLAIM_TIME
 from dialer.store.queries import sql
 from dialer.store.rows import contact_of, posted_json
 
@@ -90,14 +92,27 @@ class ContactStore:
     """Typed access to `contacts` for one dialer process.
 
     `owner` and `instance` name the process in its lease; `hold` is how long, in seconds, a contact that went back to
-    pending is not eligible. All methods fail with DatabaseDown when nothing reached the server and with CommitUnknown
-    when a change may or may not have been made.
+    pending is not eligible. `room` says how many of the messages for the VC that a change brings may be claimed for
+    this process at once; `on_messages` gets those that were, and whether there are others. All methods fail with
+    DatabaseDown when nothing reached the server and with CommitUnknown when a change may or may not have been made.
     """
 
-    def __init__(self, clock: IReactorTime, database: Database, *, owner: str, instance: str, hold: float) -> None:
+    def __init__(
+        self,
+        clock: IReactorTime,
+        database: Database,
+        *,
+        owner: str,
+        instance: str,
+        hold: float,
+        room: Callable[[], int] = lambda: 0,
+        on_messages: Callable[[Sequence[OutboxMessage], bool], None] = lambda *_: None,
+    ) -> None:
         self._database = database
         self._me = {"owner": owner, "instance": instance}
         self._hold = hold
+        self._room = room
+        self._on_messages = on_messages
         self._takes = Gather(clock, self._take_all, most=TAKE_AT_ONCE)
         self._claims = Claims(database, owner=owner, undo=self._undo)
         self.owner = owner
@@ -194,11 +209,17 @@ class ContactStore:
             asked = self._me | _columns(finished)
             asked["to_statuses"] = [change.to for change in finished]
             asked["results"] = [change.result for change in finished]
+            asked |= {"room": self._room(), "claim_time": CLAIM_TIME}
             rows += await self._database.run(sql("finish"), asked)
+            claimed = [_claimed(row) for row in rows if row["message_id"] is not None]
+            done = sum(row["status"] != LOCKED for row in rows)
+            self._on_messages(claimed, len(claimed) < done)
         if returned:
             asked = self._me | _columns(returned) | {"hold": self._hold}
             asked["reasons"] = [change.reason for change in returned]
             rows += await self._database.run(sql("give_back"), asked)
+            if any(change.end_chat for change in returned):
+                self._on_messages((), True)
         return {(row["id"], row["taking"]): row["status"] for row in rows}
 
     async def expire(self) -> int:
@@ -237,6 +258,22 @@ class ContactStore:
         """Own agent_pending contacts whose agent was requested more than `timeout` seconds ago."""
         rows = await self._database.run(sql("overdue_replies"), self._me | {"timeout": timeout})
         return [contact_of(row) for row in rows]
+
+
+def _claimed(row: Mapping[str, Any]) -> OutboxMessage:
+    kind = MessageKind(row["kind"])
+    return OutboxMessage(
+        id=row["message_id"],
+        contact_id=row["id"],
+        kind=kind,
+        customer_number=row["customer_number"],
+        idempotency_key=row["idempotency_key"],
+        created_time=row["created_time"],
+        tenant_id=row["tenant_id"],
+        call_result=row["call_result"],
+        attempts=row["attempts"],
+        lifetime=END_CHAT_LIFETIME if kind is MessageKind.END_CHAT else None,
+    )
 
 
 def _columns(changes: Sequence[Change]) -> dict[str, Any]:

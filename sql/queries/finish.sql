@@ -1,6 +1,8 @@
 -- To ended or failed, each from the state and the taking that it names, with what the VC must be told.
 -- Whoever sees a call end writes it, owner or not; the second of two changes nothing. A row that another session has
 -- locked is told as 'locked' and left alone, so that it does not hold up the others.
+-- The first message of a contact is claimed at once as in outbox_claim.sql, of %(room)s contacts at most, and comes back
+-- with its contact, so that it is delivered without another statement.
 WITH asked AS (
     SELECT * FROM unnest(
         %(ids)s::text[], %(takings)s::integer[], %(from_statuses)s::text[],
@@ -27,15 +29,27 @@ WITH asked AS (
     RETURNING contacts.id, contacts.taking, contacts.status, customer_number, tenant_id, call_result, end_chat
 ), told AS (
     -- The agent is freed first: a notification that is tried again must not hold up an END_CHAT.
-    INSERT INTO outbox (contact_id, kind, customer_number, tenant_id, call_result)
-    SELECT id, kind, customer_number, tenant_id, CASE kind WHEN 'notification' THEN call_result END
-    FROM changed CROSS JOIN (VALUES (1, 'end_chat'), (2, 'notification')) AS message (place, kind)
-    WHERE kind = 'notification' OR end_chat
+    INSERT INTO outbox (contact_id, kind, customer_number, tenant_id, call_result, attempts, next_time)
+    SELECT id, kind, customer_number, tenant_id, CASE kind WHEN 'notification' THEN call_result END,
+           claimed::integer, now() + claimed::integer * %(claim_time)s * interval '1 second'
+    FROM (
+        SELECT *, first AND row_number() OVER (PARTITION BY first ORDER BY id) <= %(room)s AS claimed
+        FROM (
+            SELECT *, (kind = 'end_chat' OR NOT end_chat) AND NOT EXISTS (
+                SELECT FROM outbox WHERE contact_id = changed.id AND state = 'waiting') AS first
+            FROM changed CROSS JOIN (VALUES (1, 'end_chat'), (2, 'notification')) AS message (place, kind)
+            WHERE kind = 'notification' OR end_chat
+        ) AS due
+    ) AS message
     ORDER BY place
+    RETURNING *
 ), noted AS (
     INSERT INTO contact_events (contact_id, taking, event, dialer, detail)
     SELECT id, taking, status, %(owner)s, call_result FROM changed
 )
-SELECT id, taking, status::text FROM changed
+SELECT changed.id, taking, status::text, told.id AS message_id, kind, told.customer_number, told.tenant_id,
+       told.call_result, idempotency_key::text, created_time, attempts
+FROM changed LEFT JOIN told ON told.contact_id = changed.id AND attempts > 0
 UNION ALL
-SELECT id, taking, 'locked' FROM found WHERE id NOT IN (SELECT id FROM held)
+SELECT id, taking, 'locked', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
+FROM found WHERE id NOT IN (SELECT id FROM held)
