@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
@@ -18,6 +20,11 @@ LEAST = 500
 """Changes that are worth folding: so many are read with each selection, in less than a millisecond."""
 
 
+LEARN_EVERY = 5.0
+"""Seconds between two looks at whether PostgreSQL still knows its tables: choosing by what was true of an empty table
+takes ten times as long."""
+
+
 class Tally(Service):
     """Folds the changes while it runs; every dialer may, one at a time does. At the start it looks for mistakes."""
 
@@ -25,7 +32,9 @@ class Tally(Service):
     name = "tally"
 
     def __init__(self, clock: IReactorTime, store: TallyStore) -> None:
+        self._clock = clock
         self._store = store
+        self._learn_at = -math.inf
         self._mended = False
         self._at_work: Deferred[None] | None = None
         self._loop = LoopingCall(self._look)
@@ -59,6 +68,9 @@ class Tally(Service):
                 if wrong := await self._store.mend():
                     self.log.error("The tally of contacts was wrong for {wrong} kinds; put right", wrong=wrong)
             await self._store.fold(LEAST)
+            if self._clock.seconds() >= self._learn_at:
+                self._learn_at = self._clock.seconds() + LEARN_EVERY
+                await self._store.learn()
         except DatabaseError as error:
             self.log.debug("The tally is folded later: {error}", error=error)
         except Exception:

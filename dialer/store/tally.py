@@ -28,6 +28,11 @@ class TallyStore:
 
         return await self._database.transaction(in_turn)
 
+    async def learn(self) -> None:
+        """Have PostgreSQL look at the tables that have changed much since it last did."""
+        for row in await self._database.run(sql("unlearned"), {}):
+            await self._database.run(f"ANALYZE {row['relname']}")
+
     async def mend(self) -> int:
         """Put right what is wrong; how many kinds of contacts were. Looks at every contact."""
         (wrong,) = await self._database.run(sql("tally_mend"), {})

@@ -20,7 +20,9 @@ WITH stale AS (
       AND (kind <> 'end_chat' OR created_time > now() - %(end_chat_lifetime)s * interval '1 second')
       AND NOT EXISTS (
           SELECT FROM outbox AS earlier
-          WHERE earlier.contact_id = message.contact_id AND earlier.state = 'waiting' AND earlier.id < message.id)
+          -- Waiting, put so that the index by contact is used, not the one of all that wait.
+          WHERE earlier.contact_id = message.contact_id AND earlier.id < message.id
+            AND earlier.state NOT IN ('delivered', 'parked'))
     -- Longest due first, so that a backlog of any length is read from the front of the index.
     ORDER BY next_time, id LIMIT %(limit)s
     FOR UPDATE SKIP LOCKED
