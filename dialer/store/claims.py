@@ -50,7 +50,7 @@ class Claims:
         self._background = Background()
         self._settling = False
 
-    async def make(self, claim: Claim, statement: Callable[[], Awaitable[Row | None]]) -> Contact | None:
+    async def make(self, claim: Claim, statement: Callable[[], Awaitable[dict[str, Any] | None]]) -> Contact | None:
         """The contact as claimed by `statement`, which gives its row; None when it was not as the claim says, or
         certainly not claimed.
 
