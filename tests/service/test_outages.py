@@ -79,7 +79,7 @@ async def is_dialed_to_its_end(world: World, contact: dict[str, Any]) -> None:
 async def failing(outage: Outage, how: str) -> AsyncIterator[None]:
     """The block runs with a database that fails in this way."""
     if how == "locked":
-        with session(outage, "LOCK TABLE contacts IN ACCESS EXCLUSIVE MODE"):
+        with session(outage, "LOCK TABLE contacts, tally IN ACCESS EXCLUSIVE MODE"):
             yield
     else:
         async with outage.under_way(silent=how == "frozen"):
