@@ -36,7 +36,7 @@ _UNABLE = ("57014", "55P03", "53", "25006", "58")
 
 
 def guarded_dsn(conninfo: str, *, timeout: float, application_name: str) -> str:
-    """`conninfo` with what bounds every wait on the server's side and in the kernel, and UTC times.
+    """`conninfo` with what bounds every wait on the server's side and in the kernel, UTC times, and plans by index.
 
     The server gives up a little before our caller does, so that what became of the statement is usually known.
     """
@@ -47,6 +47,10 @@ def guarded_dsn(conninfo: str, *, timeout: float, application_name: str) -> str:
         "lock_timeout": milliseconds * 3 // 4,
         "idle_in_transaction_session_timeout": milliseconds * 2,
         "timezone": "UTC",
+        # Every statement finds its rows by an index that was made for it. Left to what PostgreSQL believes of a table
+        # that was filled or emptied since it last looked, some would read all of it, for seconds.
+        "enable_seqscan": "off",
+        "enable_bitmapscan": "off",
     }
     options = " ".join(f"-c {name}={value}" for name, value in settings.items())
     ours = {

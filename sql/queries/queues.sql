@@ -17,10 +17,11 @@ WITH lanes AS (
         WHERE status = 'pending' AND start_time > now()
           AND start_time < timestamptz '1970-01-01 00:00:00+00' + (quarter_of(now()) + 1) * interval '15 minutes'
         UNION
-        -- An array, not a join: there are few of these numbers, but the planner does not know that.
-        SELECT id, lane FROM contacts
-        WHERE status = 'pending' AND customer_number = ANY (ARRAY(
-            SELECT customer_number FROM outbox WHERE kind = 'end_chat' AND state = 'waiting'))
+        -- One look for each number: there are few, but PostgreSQL does not know that.
+        SELECT id, lane
+        FROM unnest(ARRAY(SELECT customer_number FROM outbox WHERE kind = 'end_chat' AND state = 'waiting')) AS number
+        CROSS JOIN LATERAL (
+            SELECT id, lane FROM contacts WHERE status = 'pending' AND customer_number = number OFFSET 0) AS chatting
     ) AS each GROUP BY lane
 ), campaigns AS (
     SELECT campaign_id, sum(lanes.contacts - COALESCE(barred.contacts, 0))::bigint AS eligible,

@@ -13,8 +13,9 @@ from twisted.internet.threads import blockingCallFromThread
 
 from dialer.contact import CampaignType
 from dialer.selection import CampaignQueue, allocate
-from dialer.store.contacts import ContactStore
 from dialer.store.database import Database
+from dialer.store.queue import QueueStore, Wanted
+from dialer.store.tally import TallyStore
 from tests.bench.benchmark import Bench, Figure, Round, at_most
 from tests.bench.database import ask
 from tests.bench.fill import fill, prepare, tidy
@@ -47,10 +48,9 @@ WHERE status = 'pending' AND (start_time IS NULL OR start_time <= now()) AND (en
 ROUNDS = 1
 
 
-async def select(store: ContactStore, slots: int) -> list[str]:
+async def select(store: QueueStore, slots: int) -> list[str]:
     """The selection, as a timed dial cycle makes it; the ids in dialing order."""
-    shares = allocate(await store.queues(TYPES), slots, capacity=slots)
-    return [contact.id for contact in await store.heads(shares, TYPES)]
+    return [contact.id for contact in await store.choose(Wanted(slots, slots, TYPES))]
 
 
 def measure(bench: Bench) -> Round:
@@ -71,7 +71,7 @@ def measure(bench: Bench) -> Round:
 
 
 def _measure(bench: Bench, world: World, database: Database, many: int) -> Round:
-    store = ContactStore(database, owner="bench", instance="00000000-0000-0000-0000-000000000000", hold=20)
+    store = QueueStore(database)
     times = SHORT_TIMES if bench.short else TIMES
     problems: list[str] = []
     figures: list[Figure] = []
@@ -113,21 +113,26 @@ def _measure(bench: Bench, world: World, database: Database, many: int) -> Round
             own = Figure(f"{title}, S={slots:,}, beside 10,000", took, "ms", few[slots], at_most(1.5, ratio=True))
             figures.append(own)
 
+    def settle() -> None:
+        """What a second of a running dialer, and a minute of autovacuum, do."""
+        _on_reactor(world, lambda: TallyStore(database).fold(1))
+        tidy(world)
+
     fill(world, FEW, campaigns=CAMPAIGNS)
-    tidy(world)
+    settle()
     few = {slots: timed(slots, "10,000", lambda slots: _simulated(world, slots)) for slots in SLOTS}
     fill(world, many - FEW, campaigns=CAMPAIGNS, first=FEW)
-    tidy(world)
+    settle()
     beside(f"{many:,}", few)
     fill(world, many, campaigns=LATER_CAMPAIGNS, prefix="later", start=TOMORROW)
-    tidy(world)
+    settle()
     beside("... and as many for tomorrow", few)
     ask(world.conninfo, "TRUNCATE contacts")
     fill(world, FEW, campaigns=1, prefix="only")
-    tidy(world)
+    settle()
     few = {slots: timed(slots, "one campaign of 10,000", lambda slots: _simulated(world, slots)) for slots in SLOTS}
     fill(world, many - FEW, campaigns=1, prefix="only", first=FEW)
-    tidy(world)
+    settle()
     beside("one campaign", few)
     return Round(figures=figures, problems=problems, details={"milliseconds": details, "many": many})
 
