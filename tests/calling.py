@@ -34,10 +34,12 @@ RATE = 100.0
 
 @stands_in_for(ContactStore)
 class Store:
-    """Takes everything unless told otherwise."""
+    """Takes everything unless told otherwise; `slow` holds up the takings of these contacts for calls."""
 
     def __init__(self) -> None:
         self.taken: list[Contact] = []
+        self.begun: list[str] = []
+        self.slow: dict[str, Deferred[None]] = {}
         self.refuses: Exception | bool = False
         self.bridged: list[str] = []
         self.unsent: set[str] = set()
@@ -56,6 +58,9 @@ class Store:
         return [held for held in self.others if held.contact.id in contact_ids]
 
     async def take_for_call(self, contact: Contact, switch: str) -> Contact | None:
+        self.begun.append(contact.id)
+        if contact.id in self.slow:
+            await self.slow[contact.id]
         return self._take(contact, taking=contact.taking + 1, switch=switch)
 
     async def dial_agent(self, contact: Contact, agent: str, switch: str) -> Contact | None:
@@ -160,7 +165,7 @@ class Routes:
 class Bench:
     """Calls and Placing around one switch, or around a real `fleet` of such."""
 
-    def __init__(self, policy: DownPolicy = DownPolicy.FAIL, fleet: Fleet | None = None) -> None:
+    def __init__(self, policy: DownPolicy = DownPolicy.FAIL, fleet: Fleet | None = None, *, rate: float = RATE) -> None:
         self.clock = Clock()
         self.clock.advance(1000)
         self.store = Store()
@@ -168,8 +173,8 @@ class Bench:
         self.lines = Lines()
         self.pbx: Any = Pbx()
         self.fleet: Any = fleet or Routes(Route(RouteKind.FOUND, self.pbx))
-        self.throttle = Throttle(self.clock, RATE)
-        self.limits = SwitchLimits(self.clock, RATE)
+        self.throttle = Throttle(self.clock, rate)
+        self.limits = SwitchLimits(self.clock, rate)
         self.unspeakable = False
         self.calls: Any = Calls(
             self.clock,
@@ -207,6 +212,10 @@ class Bench:
     def place(self, contact: Contact) -> Deferred[Placed]:
         """Have its turn come."""
         self.clock.advance(2 / RATE)
+        return self.begin(contact)
+
+    def begin(self, contact: Contact) -> Deferred[Placed]:
+        """Have it wait for its turn."""
         if contact.is_agent:
             reply = AgentReply(contact.id, "1005")
             return Deferred.fromCoroutine(self.placing.place_agent(contact, reply))
@@ -216,6 +225,10 @@ class Bench:
         """A contact whose command the switch has taken."""
         assert result_of(self.place(contact(kind, contact_id))) is Placed.SENT
         return self.store.taken[-1]
+
+    def takings_ended(self) -> Deferred[int]:
+        """Fires when no taking is under way."""
+        return Deferred.fromCoroutine(self.takings.settled())
 
     def adopt(self, held: HeldContact) -> None:
         """The database, asked just now, says that this is ours."""
@@ -231,6 +244,11 @@ class Bench:
     @property
     def settled(self) -> list[tuple[Status, str | None, bool]]:
         return [(change.to, change.result, change.end_chat) for change in self.results.changes]
+
+    @property
+    def sent(self) -> list[str]:
+        """The contacts whose commands the switch was given, in that order."""
+        return [job_id.rpartition(".")[0] for _, job_id in self.pbx.sent]
 
     @property
     def live(self) -> list[str]:

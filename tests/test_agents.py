@@ -15,22 +15,29 @@ from dialer.call import Placed
 from dialer.connector import AgentRequest, AgentRequestKind, Connector
 from dialer.contact import Contact, Status
 from dialer.store.contacts import Change, ContactStore
+from dialer.store.database import DatabaseDown
+from dialer.takings import Takings
 from dialer.throttle import Throttle
 from tests.calling import AGENT, RATE, Lines, Results, contact
-from tests.esl.support import result_of
+from tests.esl.support import error_of, result_of
 from tests.stand_in import stands_in_for
 
 
 @stands_in_for(ContactStore)
 class Store:
-    """Takes everything, and may need its time for that."""
+    """Takes everything unless told otherwise, and may need its time for that."""
 
     def __init__(self) -> None:
         self.answer: Deferred[None] | None = None
+        self.refuses: Exception | bool = False
 
     async def take_for_agent(self, contact: Contact) -> Contact | None:
         if self.answer is not None:
             await self.answer
+        if isinstance(self.refuses, Exception):
+            raise self.refuses
+        if self.refuses:
+            return None
         return evolve(contact, status=Status.AGENT_PENDING, taking=contact.taking + 1)
 
 
@@ -52,17 +59,20 @@ class Desk:
 
     def __init__(self) -> None:
         self.vc = Vc()
-        self.results = Results()
         self.store = Store()
+        self.takings = Takings()
+        self.results = Results()
         self.clock = Clock()
         self.lease_since = 0.0
+        self.throttle = Throttle(self.clock, RATE)
         self.agents: Any = Agents(
             self.clock,
             self.store,  # type: ignore[arg-type]
+            self.takings,
             self.results,  # type: ignore[arg-type]
             self.vc,  # type: ignore[arg-type]
             None,  # type: ignore[arg-type]  nobody replies here
-            Throttle(self.clock, RATE),
+            self.throttle,
             Lines(),  # type: ignore[arg-type]
             efswitch_ip="pbx",
             may_ask=lambda taken_at: self.lease_since <= taken_at,
@@ -109,3 +119,19 @@ def test_nobody_is_asked_by_a_dialer_that_lost_its_lease_since_it_took_the_conta
     desk.store.answer.callback(None)
     assert_that(desk.vc.asked, empty())
     assert_that(desk.results.changes, contains_exactly(BACK))
+
+
+def test_nobody_is_asked_for_a_contact_that_somebody_else_has_and_it_costs_no_turn(desk: Desk) -> None:
+    desk.store.refuses = True
+    desk.request()
+    assert_that(result_of(Deferred.fromCoroutine(desk.takings.settled())), is_(1))
+    assert_that((desk.vc.asked, desk.results.changes), equal_to(([], [])))
+    assert_that(desk.throttle.acquire().called, is_(True))
+
+
+def test_nobody_is_asked_for_a_contact_that_could_not_be_taken_and_it_costs_no_turn(desk: Desk) -> None:
+    desk.store.refuses = DatabaseDown("down")
+    desk.request()
+    assert_that(error_of(Deferred.fromCoroutine(desk.takings.settled())), is_(desk.store.refuses))
+    assert_that((desk.vc.asked, desk.results.changes), equal_to(([], [])))
+    assert_that(desk.throttle.acquire().called, is_(True))

@@ -11,12 +11,13 @@ from dialer.call import DownPolicy, Placed
 from dialer.contact import CampaignType, Status
 from dialer.esl.errors import BadCommand, ReplyLost, SwitchDown
 from dialer.esl.fleet import Fleet, Route, RouteKind
-from dialer.esl.gateways import GatewayStatus
-from dialer.placing import LOOK_AGAIN, READY_WITHIN, NotReady
+from dialer.esl.gateways import FRESH, GatewayStatus
+from dialer.pacing import STRETCH
+from dialer.placing import LEAD, LOOK_AGAIN, READY_WITHIN, NotReady
 from dialer.store.contacts import Change
 from dialer.store.database import DatabaseDown
 from dialer.throttle import ThrottleClosed
-from tests.calling import AGENT, IVR, Bench, Pbx, contact, hangup, held
+from tests.calling import AGENT, IVR, RATE, Bench, Pbx, contact, hangup, held
 from tests.esl.support import error_of, result_of
 
 
@@ -48,17 +49,23 @@ def test_who_dials_an_ivr_contact_does_not_wait_for_the_switch_but_who_has_the_a
 @pytest.mark.parametrize("kind", [IVR, AGENT])
 def test_a_contact_that_somebody_else_has_is_not_dialed_and_costs_no_turn(bench: Bench, kind: CampaignType) -> None:
     bench.store.refuses = True
-    assert_that(result_of(bench.place(contact(kind))), is_(Placed.TAKEN_ALREADY))
+    placed = result_of(bench.place(contact(kind)))
+    if kind is AGENT:
+        assert_that(placed, is_(Placed.TAKEN_ALREADY))
+    else:
+        assert_that(result_of(bench.takings_ended()), is_(1))
     assert_that((bench.pbx.sent, bench.live, bench.settled), equal_to(([], [], [])))
     bench.store.refuses = False
-    assert_that(result_of(bench.place(contact(kind, "c2"))), is_(Placed.SENT))
+    assert_that(result_of(bench.begin(contact(kind, "c2"))), is_(Placed.SENT))
+    assert_that(bench.sent, contains_exactly("c2"))
 
 
 @pytest.mark.parametrize("kind", [IVR, AGENT])
 def test_a_contact_that_could_not_be_taken_is_not_dialed(bench: Bench, kind: CampaignType) -> None:
     bench.store.refuses = DatabaseDown("down")
-    assert_that(error_of(bench.place(contact(kind))), instance_of(DatabaseDown))
-    assert_that((bench.pbx.sent, bench.live), equal_to(([], [])))
+    placed = bench.place(contact(kind))
+    assert_that(error_of(placed if kind is AGENT else bench.takings_ended()), instance_of(DatabaseDown))
+    assert_that((bench.pbx.sent, bench.live, bench.settled), equal_to(([], [], [])))
 
 
 @pytest.mark.parametrize("kind", [IVR, AGENT])
@@ -188,6 +195,145 @@ def test_a_taken_contact_whose_command_cannot_be_carried_fails(kind: CampaignTyp
     assert_that((bench.live, bench.calls.load(bench.pbx)), equal_to(([], 0)))
     if kind is AGENT:
         assert_that(result_of(placed), is_(Placed.FAILED))
+
+
+# -- taking ahead of the turn ------------------------------------------------------------------------------------------
+
+
+def test_as_many_contacts_are_taken_ahead_as_are_sent_in_that_time_and_never_more(bench: Bench) -> None:
+    ids = [f"c{number}" for number in range(12)]
+    for each in ids:
+        bench.begin(contact(contact_id=each))
+    ahead = []
+    while len(bench.sent) < len(ids):
+        ahead.append(len(bench.store.taken) - len(bench.sent))
+        bench.clock.advance(0.001)
+    assert_that((max(ahead), bench.sent), equal_to((int(RATE * LEAD), ids)))
+
+
+def test_the_takings_of_contacts_overlap_up_to_the_same_number(bench: Bench) -> None:
+    ids = [f"c{number}" for number in range(5)]
+    bench.store.slow = {each: Deferred() for each in ids}
+    for each in ids:
+        bench.begin(contact(contact_id=each))
+    bench.wait(1)
+    assert_that(bench.store.begun, contains_exactly("c0", "c1", "c2"))
+    bench.store.slow["c0"].callback(None)
+    assert_that(bench.store.begun, contains_exactly("c0", "c1", "c2", "c3"))
+    for each in ids[1:]:
+        bench.store.slow[each].callback(None)
+        bench.wait(1)
+    assert_that(bench.sent, equal_to(ids))
+
+
+def test_a_contact_that_is_being_taken_holds_up_nobodys_turn() -> None:
+    bench = Bench(rate=1.0)
+    bench.store.slow["c1"] = Deferred()
+    bench.begin(contact(contact_id="c1"))
+    bench.begin(contact(AGENT, "c2"))
+    assert_that(bench.sent, contains_exactly("c2"))
+    bench.store.slow["c1"].callback(None)
+    assert_that(bench.sent, contains_exactly("c2"))
+    bench.wait(STRETCH)
+    assert_that(bench.sent, contains_exactly("c2", "c1"))
+
+
+def test_a_turn_counts_from_the_moment_in_which_the_command_is_written() -> None:
+    bench = Bench(rate=1.0)
+    bench.store.slow["c1"] = Deferred()
+    bench.begin(contact(contact_id="c1"))
+    bench.begin(contact(contact_id="c2"))
+    bench.wait(0.9)
+    bench.store.slow["c1"].callback(None)
+    assert_that(bench.sent, contains_exactly("c1"))
+    bench.wait(STRETCH - 0.001)
+    assert_that(bench.sent, contains_exactly("c1"))
+    bench.wait(0.002)
+    assert_that(bench.sent, contains_exactly("c1", "c2"))
+
+
+def slow_bench() -> Bench:
+    """One command a second: c1 was sent just now, and c2 waits for its turn."""
+    bench = Bench(rate=1.0)
+    for each in ("c1", "c2"):
+        bench.begin(contact(contact_id=each))
+    return bench
+
+
+def test_a_contact_is_taken_shortly_before_its_turn_and_no_sooner() -> None:
+    bench = slow_bench()
+    bench.wait(STRETCH - LEAD - 0.001)
+    assert_that((bench.store.begun, bench.sent), equal_to((["c1"], ["c1"])))
+    bench.wait(0.002)
+    assert_that((bench.store.begun, bench.sent), equal_to((["c1", "c2"], ["c1"])))
+    bench.wait(LEAD)
+    assert_that((bench.store.begun, bench.sent), equal_to((["c1", "c2"], ["c1", "c2"])))
+
+
+def test_a_contact_that_is_taken_when_the_dialer_stops_before_its_turn_goes_back_with_the_reason() -> None:
+    bench = slow_bench()
+    third = bench.begin(contact(contact_id="c3"))
+    bench.wait(STRETCH - LEAD + 0.001)
+    bench.placing.stop()
+    assert_that(error_of(third), instance_of(ThrottleClosed))
+    assert_that(bench.results.changes, contains_exactly(Change("c2", 1, Status.DIALED, Status.PENDING)))
+    assert_that(bench.results.changes[0].reason, is_("the dialer stopped before it was sent"))
+    bench.wait(10)
+    assert_that((bench.store.begun, bench.sent, bench.live), equal_to((["c1", "c2"], ["c1"], ["c1"])))
+
+
+def test_a_stop_ends_the_wait_for_the_moment_to_take_a_contact_and_nothing_is_done() -> None:
+    bench = Bench(rate=1.0)
+    bench.dialed()
+    waiting = bench.begin(contact(contact_id="c2"))
+    bench.placing.stop()
+    assert_that(error_of(waiting), instance_of(ThrottleClosed))
+    assert_that((bench.store.begun, bench.settled, bench.clock.getDelayedCalls()), equal_to((["c1"], [], [])))
+
+
+@pytest.mark.parametrize("down", [False, True])
+def test_a_contact_that_was_not_taken_leaves_its_place_to_the_next(down: bool) -> None:
+    bench = Bench(rate=20.0)
+    bench.store.slow["c1"] = Deferred()
+    bench.begin(contact(contact_id="c1"))
+    bench.begin(contact(contact_id="c2"))
+    bench.wait(1)
+    assert_that(bench.store.begun, contains_exactly("c1"))
+    bench.store.refuses = DatabaseDown("down") if down else True
+    bench.store.slow["c1"].callback(None)
+    assert_that(bench.store.begun, contains_exactly("c1", "c2"))
+    bench.store.refuses = False
+    bench.dialed(contact_id="c3")
+    assert_that(bench.sent, contains_exactly("c3"))
+
+
+@pytest.mark.parametrize("route", [RouteKind.GATEWAY_DOWN, RouteKind.INVALID_GATEWAY])
+def test_a_contact_that_was_settled_untaken_leaves_its_place_to_the_next(route: RouteKind) -> None:
+    bench = Bench(rate=20.0)
+    bench.unspeakable = True
+    assert_that(result_of(bench.place(contact(contact_id="c1"))), is_(Placed.FAILED))
+    bench.unspeakable = False
+    bench.fleet.routes = [Route(route)]
+    bench.place(contact(contact_id="c2"))
+    bench.fleet.routes = [Route(RouteKind.FOUND, bench.pbx)]
+    bench.dialed(contact_id="c3")
+    assert_that(bench.sent, contains_exactly("c3"))
+
+
+def test_a_gateways_answer_that_grew_old_while_waiting_to_be_taken_is_asked_for_again() -> None:
+    bench = Bench(rate=20.0)
+    bench.store.slow["c1"] = Deferred()
+    bench.begin(contact(contact_id="c1"))
+    second = bench.begin(contact(contact_id="c2"))
+    bench.fleet.routes = [Route(RouteKind.GATEWAY_DOWN)]
+    bench.wait(FRESH + 0.1)
+    bench.store.slow["c1"].callback(None)
+    bench.wait(1)
+    assert_that(result_of(second), is_(Placed.HELD))
+    assert_that((bench.store.begun, bench.sent), equal_to((["c1"], ["c1"])))
+    bench.fleet.routes = [Route(RouteKind.FOUND, bench.pbx)]
+    bench.dialed(contact_id="c3")  # the second gave its place back
+    assert_that(bench.sent, contains_exactly("c1", "c3"))
 
 
 # -- a switch that is not ready, or not used ---------------------------------------------------------------------------
