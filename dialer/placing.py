@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
@@ -79,6 +79,8 @@ class Placing:
         self._may_send = may_send
         self._ahead = Ahead(max(1, int(throttle.rate * LEAD)))
         self._on_the_way: Counter[str] = Counter()
+        self._latest: Deferred[None] = succeed(None)
+        """Fires when the contact that was taken last has had its turn, and all before it."""
         self._stopping = False
 
     def stop(self) -> None:
@@ -130,33 +132,36 @@ class Placing:
             self._ahead.release()
 
     async def _take_and_send(self, contact: Contact, switch: Switch, arguments: str) -> None:
-        on_the_way = True
-
-        def over() -> None:
-            nonlocal on_the_way
-            on_the_way = False
+        before, self._latest = self._latest, Deferred()
+        gone = self._latest
+        try:
+            sending = await self._take_and_write(contact, switch, arguments, before)
+        finally:
             self._on_the_way[switch.name] -= 1
             self._ahead.release()
-
-        try:
-            taken_at = self._clock.seconds()
-            dialed = await self._takings.run(self._store.take_for_call(contact, switch.name))
-            if dialed is None:
-                return
-            self.log.info("CAMPAIGN TYPE: {type}, contact {id}", type=dialed.campaign_type, id=dialed.id)
-            try:
-                permit = await self._throttle.acquire()
-            except ThrottleClosed:
-                await self._settle(dialed, Status.PENDING, reason="the dialer stopped before it was sent")
-                return
-            permit.used()
-            # The command is written before this first waits.
-            sending = Deferred.fromCoroutine(self._send(dialed, switch, arguments, taken_at))
-            over()
+            # Also when it never waited for its turn: the next must not overtake those that still do.
+            before.addBoth(lambda _: gone.callback(None))
+        if sending is not None:
             await sending
-        finally:
-            if on_the_way:
-                over()
+
+    async def _take_and_write(
+        self, contact: Contact, switch: Switch, arguments: str, before: Deferred[None]
+    ) -> Deferred[Placed] | None:
+        """Take it, and write its command after `before`, the turn of the one before it; what fires with the outcome."""
+        taken_at = self._clock.seconds()
+        dialed = await self._takings.run(self._store.take_for_call(contact, switch.name))
+        if dialed is None:
+            return None
+        self.log.info("CAMPAIGN TYPE: {type}, contact {id}", type=dialed.campaign_type, id=dialed.id)
+        await before
+        try:
+            permit = await self._throttle.acquire()
+        except ThrottleClosed:
+            await self._settle(dialed, Status.PENDING, reason="the dialer stopped before it was sent")
+            return None
+        permit.used()
+        # The command is written before this first waits.
+        return Deferred.fromCoroutine(self._send(dialed, switch, arguments, taken_at))
 
     async def place_agent(self, contact: Contact, reply: AgentReply) -> Placed:
         """Call the customer of a contact whose agent is reserved; fires once EFSwitch took or refused the command.

@@ -226,6 +226,33 @@ def test_the_takings_of_contacts_overlap_up_to_the_same_number(bench: Bench) -> 
     assert_that(bench.sent, equal_to(ids))
 
 
+def test_contacts_are_sent_in_their_order_whichever_of_them_is_taken_first(bench: Bench) -> None:
+    ids = ["c1", "c2", "c3"]
+    bench.store.slow = {each: Deferred() for each in ids}
+    for each in ids:
+        bench.begin(contact(contact_id=each))
+    for each in ("c3", "c2"):
+        bench.store.slow[each].callback(None)
+        bench.wait(1)
+    assert_that(bench.sent, empty())
+    bench.store.slow["c1"].callback(None)
+    bench.clock.pump([0.01] * 10)
+    assert_that(bench.sent, equal_to(ids))
+
+
+def test_a_contact_that_was_not_taken_lets_nobody_overtake_those_before_it(bench: Bench) -> None:
+    bench.store.slow = {"c1": Deferred(), "c2": Deferred()}
+    for each in ("c1", "c2", "c3"):
+        bench.begin(contact(contact_id=each))
+    bench.store.slow["c2"].errback(DatabaseDown("down"))
+    bench.wait(1)
+    assert_that(bench.sent, empty())
+    bench.store.slow["c1"].callback(None)
+    bench.wait(1)
+    assert_that(bench.sent, contains_exactly("c1", "c3"))
+    assert_that(error_of(bench.takings_ended()), instance_of(DatabaseDown))
+
+
 def test_a_contact_that_is_being_taken_holds_up_nobodys_turn() -> None:
     bench = Bench(rate=1.0)
     bench.store.slow["c1"] = Deferred()
