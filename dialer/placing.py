@@ -78,9 +78,10 @@ class Placing:
         self._policy = policy
         self._may_send = may_send
         self._ahead = Ahead(max(1, int(throttle.rate * LEAD)))
-        self._on_the_way: Counter[str] = Counter()
         self._latest: Deferred[None] = succeed(None)
         """Fires when the contact that was taken last has had its turn, and all before it."""
+        self._unsent: Counter[str] = Counter()
+        """How many contacts are taken for each switch whose turn has not come."""
         self._stopping = False
 
     def stop(self) -> None:
@@ -102,7 +103,6 @@ class Placing:
         except CannotBeCarried as error:
             self._ahead.release()
             return await self._unspeakable(contact, error)
-        self._on_the_way[switch.name] += 1
         self._calls.background.detach(self._take_and_send(contact, switch, arguments))
         return Placed.SENT
 
@@ -134,10 +134,11 @@ class Placing:
     async def _take_and_send(self, contact: Contact, switch: Switch, arguments: str) -> None:
         before, self._latest = self._latest, Deferred()
         gone = self._latest
+        self._unsent[switch.name] += 1
         try:
             sending = await self._take_and_write(contact, switch, arguments, before)
         finally:
-            self._on_the_way[switch.name] -= 1
+            self._unsent[switch.name] -= 1
             self._ahead.release()
             # Also when it never waited for its turn: the next must not overtake those that still do.
             before.addBoth(lambda _: gone.callback(None))
@@ -221,7 +222,7 @@ class Placing:
 
     def _load(self, switch: Switch) -> tuple[bool, int]:
         """A switch that is slowed down comes after those that are not."""
-        return self._limits.is_slowed(switch), self._calls.load(switch) + self._on_the_way[switch.name]
+        return self._limits.is_slowed(switch), self._calls.load(switch) + self._unsent[switch.name]
 
     async def _unroutable(self, contact: Contact, route: Route, agent: str | None = None) -> Placed:
         """Settle a contact for which there is no switch with its gateway up. `agent` is the one reserved for it."""

@@ -363,6 +363,29 @@ def test_a_gateways_answer_that_grew_old_while_waiting_to_be_taken_is_asked_for_
     assert_that(bench.sent, contains_exactly("c1", "c3"))
 
 
+def test_a_contact_that_is_being_taken_counts_as_a_call_of_its_switch() -> None:
+    one, other = Pbx("one:8021"), Pbx("other:8021")
+    bench = Bench(fleet=Fleet([one, other]))  # type: ignore[list-item]
+    bench.store.slow = {"c1": Deferred(), "c2": Deferred()}
+    for each in ("c1", "c2"):
+        bench.begin(contact(contact_id=each))
+        bench.wait(0.1)
+    for each in ("c1", "c2"):
+        bench.store.slow[each].callback(None)
+        bench.wait(0.1)
+    assert_that((len(one.sent), len(other.sent)), equal_to((1, 1)))
+
+
+def test_a_contact_that_was_not_taken_counts_no_longer() -> None:
+    one, other = Pbx("one:8021"), Pbx("other:8021")
+    bench = Bench(fleet=Fleet([one, other]))  # type: ignore[list-item]
+    bench.store.refuses = True
+    bench.place(contact(contact_id="c1"))
+    bench.store.refuses = False
+    bench.dialed(contact_id="c2")
+    assert_that((len(one.sent), len(other.sent)), equal_to((1, 0)))
+
+
 # -- a switch that is not ready, or not used ---------------------------------------------------------------------------
 
 
