@@ -27,7 +27,8 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 
 from dialer.pacing import STRETCH
-from dialer.throttle import Permit, Throttle, ThrottleClosed
+from dialer.throttle import LOOK_AGAIN, Permit, Throttle, ThrottleClosed
+from tests.esl.support import error_of
 
 
 @pytest.fixture
@@ -337,3 +338,88 @@ def test_a_second_is_a_little_longer_so_that_the_switch_counts_no_more_either(cl
         use_at_once(throttle, clock, uses)
     clock.pump([0.0005] * 2100)
     assert_that(uses[1] - uses[0], is_(all_of(greater_than_or_equal_to(STRETCH), less_than_or_equal_to(1.004))))
+
+
+# -- something to do before the turn -----------------------------------------------------------------------------------
+
+
+LEAD = 0.1
+
+
+def soon(throttle: Throttle) -> Deferred[None]:
+    return Deferred.fromCoroutine(throttle.soon(LEAD))
+
+
+def test_an_idle_throttle_says_at_once_that_the_turn_is_near(clock: Clock) -> None:
+    throttle = Throttle(clock, 1)
+    assert_that(soon(throttle).called, is_(True))
+    assert_that(Caller(throttle).served, is_(True))  # it took nothing
+
+
+def test_a_turn_that_is_near_enough_is_not_waited_for(clock: Clock) -> None:
+    throttle = Throttle(clock, 1)
+    Caller(throttle).permit.used()
+    clock.advance(STRETCH - LEAD + 0.001)
+    assert_that((soon(throttle).called, Caller(throttle).served), equal_to((True, False)))
+    clock.advance(LEAD)
+
+
+def test_who_prepares_for_the_turn_begins_so_long_before_it_and_no_sooner(clock: Clock) -> None:
+    throttle = Throttle(clock, 1)
+    Caller(throttle).permit.used()
+    near = soon(throttle)
+    clock.pump([0.001] * round((STRETCH - LEAD) * 1000 - 1))
+    assert_that(near.called, is_(False))
+    clock.pump([0.001] * 2)
+    assert_that(near.called, is_(True))
+
+
+def test_while_all_permits_are_out_no_turn_is_near_until_one_is_given_back(clock: Clock) -> None:
+    throttle = Throttle(clock, 2)
+    out = [Caller(throttle)]
+    clock.advance(1)
+    out.append(Caller(throttle))
+    near = soon(throttle)
+    clock.advance(3600)
+    assert_that(near.called, is_(False))
+    out[0].permit.unused()
+    clock.advance(LOOK_AGAIN)
+    assert_that(near.called, is_(True))
+
+
+def test_while_all_permits_are_out_no_turn_is_near_until_one_was_used_for_long_enough(clock: Clock) -> None:
+    throttle = Throttle(clock, 1)
+    out = Caller(throttle)
+    near = soon(throttle)
+    clock.advance(3600)
+    out.permit.used()
+    clock.pump([0.001] * round((STRETCH - LEAD) * 1000 - 1))
+    assert_that(near.called, is_(False))
+    clock.pump([0.001] * 2)
+    assert_that(near.called, is_(True))
+
+
+def test_closing_turns_away_who_waits_for_the_turn_to_be_near_and_leaves_no_timer(clock: Clock) -> None:
+    throttle = Throttle(clock, 1)
+    Caller(throttle).permit.used()
+    waiting = [soon(throttle), soon(throttle)]
+    throttle.close()
+    assert_that([type(error_of(each)) for each in waiting], equal_to([ThrottleClosed] * 2))
+    assert_that(clock.getDelayedCalls(), is_(empty()))
+
+
+def test_no_turn_of_a_closed_throttle_is_near(clock: Clock) -> None:
+    throttle = Throttle(clock, 1)
+    throttle.close()
+    assert_that(error_of(soon(throttle)), is_(instance_of(ThrottleClosed)))
+
+
+def test_who_waits_no_longer_for_the_turn_to_be_near_leaves_no_timer(clock: Clock) -> None:
+    throttle = Throttle(clock, 1)
+    Caller(throttle).permit.used()
+    leaving, staying = soon(throttle), soon(throttle)
+    leaving.cancel()
+    assert_that(error_of(leaving), is_(instance_of(CancelledError)))
+    assert_that(clock.getDelayedCalls(), has_length(1))
+    clock.advance(1)
+    assert_that((staying.called, clock.getDelayedCalls()), equal_to((True, [])))
