@@ -6,14 +6,25 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from hamcrest import assert_that, contains_exactly, empty, equal_to, has_length, is_, is_not
-from twisted.internet.defer import Deferred
+from hamcrest import (
+    all_of,
+    assert_that,
+    contains_exactly,
+    empty,
+    equal_to,
+    greater_than_or_equal_to,
+    has_length,
+    is_,
+    is_not,
+    less_than_or_equal_to,
+)
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 
 from dialer.agents import Agents
 from dialer.call import DownPolicy, Placed
 from dialer.contact import CampaignType, Contact
-from dialer.cycle import LOOK_AGAIN, Cycle
+from dialer.cycle import APART, LOOK_AGAIN, Cycle
 from dialer.esl.fleet import Fleet
 from dialer.placing import Placing
 from dialer.store import contacts as store_module
@@ -22,6 +33,7 @@ from dialer.store.database import DatabaseDown
 from dialer.store.queue import QueueStore, Wanted
 from dialer.takings import Takings
 from dialer.throttle import ThrottleClosed
+from tests.calling import contact
 from tests.hygiene import LoggedFailures
 from tests.stand_in import stands_in_for
 
@@ -133,6 +145,25 @@ class Bench:
         self.table.active += outcome is Placed.SENT
         return outcome  # type: ignore[no-any-return]
 
+    def take(self, taken: Deferred[Contact | None]) -> Placed:
+        """Let a taking run that ends as `taken` does; nobody waits for it."""
+
+        async def taking() -> Contact | None:
+            return await taken
+
+        running = Deferred.fromCoroutine(self.takings.run(taking()))
+        running.addErrback(lambda failure: failure.trap(DatabaseDown))
+        return Placed.SENT
+
+    def wake(self) -> None:
+        """Wake it when the last early cycle was long enough ago."""
+        self.settle_down()
+        self.cycle.wake()
+
+    def settle_down(self) -> None:
+        """Let the time pass that lies between two early cycles, and that which such a cycle asks for."""
+        self.clock.pump([APART] * 4)
+
     def put(self, *ids: str, kind: CampaignType = IVR, campaign: str = "k", gateway: str = "gw") -> None:
         self.table.waiting += [
             Contact(id=each, customer_number="1", campaign_type=kind, gateway_id=gateway, campaign_id=campaign)
@@ -202,7 +233,7 @@ def test_a_wake_starts_an_early_cycle_that_expires_nobody(bench: Bench) -> None:
     bench.start()
     bench.asked()
     bench.put("a")
-    bench.cycle.wake()
+    bench.wake()
     assert_that(bench.asked(), contains_exactly("count", "choose"))
     assert_that(bench.placed, contains_exactly("a"))
 
@@ -211,7 +242,7 @@ def test_a_timed_cycle_and_an_early_one_say_so_and_how_many_slots_are_free(bench
     bench.start()
     bench.clock.advance(INTERVAL)
     bench.table.active = 2
-    bench.cycle.wake()
+    bench.wake()
     assert_that(
         [(w.early, w.capacity, w.slots) for w in bench.queue.wanted[-2:]], equal_to([(False, 5, 5), (True, 5, 3)])
     )
@@ -224,9 +255,10 @@ def test_any_number_of_wakes_while_a_cycle_runs_are_one(bench: Bench) -> None:
     bench.start()
     bench.asked()
     for _ in range(10):
-        bench.cycle.wake()
+        bench.wake()
     assert_that(bench.asked(), empty())
     slow.callback(Placed.SENT)
+    bench.clock.advance(1)
     assert_that(bench.asked(), contains_exactly("count", "choose"))
 
 
@@ -235,7 +267,7 @@ def test_only_one_contact_is_placed_at_a_time(bench: Bench) -> None:
     bench.put("a", "b")
     bench.outcome = lambda contact: turns.setdefault(contact.id, Deferred())
     bench.start()
-    bench.cycle.wake()
+    bench.wake()
     assert_that(bench.placed, contains_exactly("a"))
     turns["a"].callback(Placed.SENT)
     assert_that(bench.placed, contains_exactly("a", "b"))
@@ -250,7 +282,7 @@ def test_a_timed_cycle_that_becomes_due_ends_the_list_of_the_one_before(bench: B
     bench.put("urgent")
     bench.table.waiting.insert(0, bench.table.waiting.pop())
     bench.clock.advance(INTERVAL)
-    bench.cycle.wake()
+    bench.wake()
     bench.asked()
     slow.callback(Placed.SENT)
     assert_that(bench.asked()[0], is_("expire"))
@@ -263,8 +295,9 @@ def test_a_wake_does_not_end_the_list_of_the_cycle_under_way(bench: Bench) -> No
     bench.outcome = lambda contact: slow if contact.id == "a" else Placed.SENT
     bench.start()
     bench.put("urgent", campaign="fewer")
-    bench.cycle.wake()
+    bench.wake()
     slow.callback(Placed.SENT)
+    bench.settle_down()
     assert_that(bench.placed, contains_exactly("a", "b", "urgent"))
 
 
@@ -281,6 +314,160 @@ def test_contacts_expire_also_while_nothing_can_be_dialed() -> None:
     stop(bench)
 
 
+# -- early cycles apart ------------------------------------------------------------------------------------------------
+
+
+def test_the_first_wake_after_quiet_starts_a_cycle_at_once_and_those_after_it_one_a_little_later(bench: Bench) -> None:
+    bench.start()
+    bench.clock.advance(1)
+    bench.asked()
+    bench.cycle.wake()
+    assert_that(bench.asked(), contains_exactly("count", "choose"))
+    bench.clock.advance(APART / 3)
+    for _ in range(10):
+        bench.cycle.wake()
+    bench.clock.advance(APART / 3)
+    assert_that(bench.asked(), empty())
+    bench.clock.advance(APART)
+    assert_that(bench.asked(), contains_exactly("count", "choose"))
+    bench.clock.advance(1)
+    assert_that(bench.asked(), empty())
+
+
+def test_early_cycles_begin_no_closer_together_however_often_it_is_woken(bench: Bench) -> None:
+    bench.start()
+    bench.asked()
+    begun = 0
+    for _ in range(100):
+        bench.clock.advance(APART / 5)
+        bench.cycle.wake()
+        begun += bench.asked().count("choose")
+    assert_that(begun, is_(all_of(greater_than_or_equal_to(100 // 6), less_than_or_equal_to(100 // 5))))
+
+
+def test_a_cycle_that_took_longer_than_that_is_followed_at_once(bench: Bench) -> None:
+    slow: Deferred[Placed] = Deferred()
+    bench.put("a")
+    bench.outcome = lambda _: slow
+    bench.start()
+    bench.wake()
+    bench.asked()
+    slow.callback(Placed.SENT)
+    assert_that(bench.asked(), contains_exactly("count", "choose"))
+
+
+def test_a_timed_cycle_is_put_off_by_no_early_one_and_puts_none_off(bench: Bench) -> None:
+    bench.start()
+    bench.clock.advance(INTERVAL - APART / 3)
+    bench.asked()
+    bench.cycle.wake()
+    assert_that(bench.asked(), contains_exactly("count", "choose"))
+    bench.clock.advance(APART / 3)
+    assert_that(bench.asked(), contains_exactly("expire", "count", "choose"))
+    bench.clock.advance(INTERVAL)
+    bench.asked()
+    bench.cycle.wake()
+    assert_that(bench.asked(), contains_exactly("count", "choose"))
+
+
+def test_a_wake_that_waits_is_served_by_a_timed_cycle_that_comes_first(bench: Bench) -> None:
+    bench.start()
+    bench.clock.advance(INTERVAL - APART / 3)
+    bench.cycle.wake()
+    bench.put("a")
+    bench.cycle.wake()
+    assert_that(bench.placed, empty())
+    bench.clock.advance(APART / 3)
+    assert_that(bench.placed, contains_exactly("a"))
+
+
+def test_a_wake_that_waits_comes_before_a_later_look(bench: Bench) -> None:
+    bench.put("a")
+    bench.outcome = lambda contact: missed(bench)
+    bench.start()
+    bench.put("b")
+    bench.outcome = lambda contact: Placed.SENT
+    bench.cycle.wake()
+    bench.settle_down()
+    assert_that(bench.placed, contains_exactly("a", "b"))
+
+
+def test_a_stop_calls_off_a_wake_that_waits() -> None:
+    bench = Bench()
+    bench.start()
+    bench.put("a")
+    bench.cycle.wake()
+    assert_that(bench.clock.getDelayedCalls(), has_length(2))
+    assert_that((stop(bench).called, bench.clock.getDelayedCalls(), bench.placed), equal_to((True, [], [])))
+
+
+# -- takings under way -------------------------------------------------------------------------------------------------
+
+
+def test_the_next_are_chosen_only_when_all_of_the_list_have_been_taken(bench: Bench) -> None:
+    takings: dict[str, Deferred[Contact | None]] = {each: Deferred() for each in "ab"}
+    bench.put("a", "b")
+    bench.outcome = lambda contact: bench.take(takings[contact.id])
+    bench.start()
+    bench.asked()
+    bench.wake()
+    takings["b"].callback(contact())
+    assert_that((bench.placed, bench.asked()), equal_to((["a", "b"], [])))
+    takings["a"].callback(contact())
+    assert_that(bench.asked(), contains_exactly("count", "choose"))
+
+
+def test_a_timed_cycle_also_waits_until_the_list_before_it_has_been_taken(bench: Bench) -> None:
+    taken: Deferred[Contact | None] = Deferred()
+    bench.put("a")
+    bench.outcome = lambda _: bench.take(taken)
+    bench.start()
+    bench.asked()
+    bench.clock.advance(INTERVAL)
+    assert_that(bench.asked(), empty())
+    taken.callback(contact())
+    assert_that(bench.asked(), contains_exactly("expire", "count", "choose"))
+
+
+def test_a_list_that_a_fault_ended_is_waited_for_all_the_same(logged_failures: LoggedFailures) -> None:
+    bench = Bench()
+    taken: Deferred[Contact | None] = Deferred()
+    bench.put("a", "b")
+    bench.outcome = lambda contact: bench.take(taken) if contact.id == "a" else ValueError("a fault")
+    bench.start()
+    bench.asked()
+    bench.wake()
+    assert_that(bench.asked(), empty())
+    bench.outcome = lambda _: Placed.SENT
+    taken.callback(contact())
+    assert_that(bench.placed, contains_exactly("a", "b", "b"))
+    assert_that(logged_failures.flush(ValueError), has_length(1))
+    stop(bench)
+
+
+def test_a_database_outage_in_a_taking_ends_the_list_and_the_cycle_goes_on_later(bench: Bench) -> None:
+    bench.put(*"abc")
+    bench.outcome = lambda contact: bench.take(fail(DatabaseDown("down")))
+    bench.start()
+    bench.clock.advance(INTERVAL - 1)
+    assert_that(bench.placed, contains_exactly("a"))
+    bench.outcome = lambda _: Placed.SENT
+    bench.clock.advance(1)
+    assert_that(bench.placed, contains_exactly(*"abc"))
+
+
+def test_a_stop_waits_for_the_takings_under_way() -> None:
+    bench = Bench()
+    taken: Deferred[Contact | None] = Deferred()
+    bench.put("a")
+    bench.outcome = lambda _: bench.take(taken)
+    bench.start()
+    stopped = stop(bench)
+    assert_that(stopped.called, is_(False))
+    taken.callback(contact())
+    assert_that(stopped.called, is_(True))
+
+
 # -- slots -------------------------------------------------------------------------------------------------------------
 
 
@@ -289,7 +476,7 @@ def test_no_more_contacts_are_taken_than_there_are_free_slots(bench: Bench) -> N
     bench.put(*"abcdef")
     bench.start()
     assert_that(bench.placed, contains_exactly("a", "b"))
-    bench.cycle.wake()
+    bench.wake()
     assert_that(bench.placed, has_length(2))
 
 
@@ -306,6 +493,7 @@ def test_slots_of_contacts_that_could_not_be_dialed_go_to_the_next_in_line(bench
     bench.put(*"defgh")
     bench.outcome = lambda contact: outcome if contact.id in "abc" else Placed.SENT
     bench.start()
+    bench.settle_down()
     assert_that(bench.placed, contains_exactly(*"abcdefgh"))
 
 
@@ -316,7 +504,7 @@ def test_a_gateway_found_down_is_left_alone_until_the_next_timed_cycle(bench: Be
     assert_that(bench.placed, contains_exactly(*"abcde"))
     bench.put("x")
     bench.outcome = lambda contact: Placed.SENT if contact.id == "x" else Placed.HELD
-    bench.cycle.wake()
+    bench.wake()
     assert_that(bench.placed[5:], contains_exactly("x"))
     bench.clock.advance(INTERVAL)
     assert_that(bench.placed[6:], contains_exactly(*"fghi"))
@@ -331,7 +519,7 @@ def test_gateways_found_down_are_avoided_until_the_next_timed_cycle(bench: Bench
     bench.put("x")
     bench.outcome = lambda contact: Placed.SENT
     bench.queue.wanted.clear()
-    bench.cycle.wake()
+    bench.wake()
     assert_that(bench.avoided[:1], contains_exactly({"one", "two"}))
     bench.put("y")
     bench.queue.wanted.clear()
@@ -345,7 +533,7 @@ def test_only_a_contact_that_is_held_has_its_gateway_avoided(bench: Bench, outco
     bench.outcome = lambda contact: outcome
     bench.start()
     bench.queue.wanted.clear()
-    bench.cycle.wake()
+    bench.wake()
     assert_that(bench.avoided[:1], contains_exactly(set()))
 
 
@@ -355,6 +543,7 @@ def test_the_gateways_that_are_avoided_are_bounded(bench: Bench, monkeypatch: py
         bench.put(gateway, gateway=gateway)
     bench.outcome = lambda contact: Placed.HELD
     bench.start()
+    bench.settle_down()
     assert_that(bench.avoided[-1], equal_to({"one", "two"}))
 
 
@@ -364,20 +553,26 @@ def test_a_list_ends_where_nothing_may_be_taken_just_now(bench: Bench) -> None:
     bench.start()
     assert_that((bench.placed, bench.clock.getDelayedCalls()), contains_exactly(["a"], has_length(1)))
     bench.outcome = lambda contact: Placed.SENT
-    bench.cycle.wake()
+    bench.wake()
     assert_that(bench.placed[1:], contains_exactly(*"abc"))
 
 
 def test_contacts_that_somebody_else_took_are_not_asked_for_again_at_once(bench: Bench) -> None:
     bench.put("a")
-    bench.outcome = lambda contact: bench.put("a") or Placed.TAKEN_ALREADY  # a lock, say, keeps it from us for long
+    bench.outcome = lambda contact: bench.put("a") or missed(bench)  # a lock, say, keeps it from us for long
     bench.start()
+    bench.clock.advance(LOOK_AGAIN - 0.01)
     assert_that(bench.placed, contains_exactly("a"))
+
+
+def missed(bench: Bench) -> Placed:
+    """Another dialer was faster."""
+    return bench.take(succeed(None))
 
 
 def test_after_another_dialer_was_faster_there_is_one_more_look_soon(bench: Bench) -> None:
     bench.put(*"ab")
-    bench.outcome = lambda contact: Placed.TAKEN_ALREADY
+    bench.outcome = lambda contact: missed(bench)
     bench.start()
     bench.put("c")
     bench.outcome = lambda contact: Placed.SENT
@@ -393,19 +588,20 @@ def test_after_another_dialer_was_faster_there_is_one_more_look_soon(bench: Benc
 def test_a_stop_calls_off_the_look_after_another_dialer_was_faster() -> None:
     bench = Bench()
     bench.put("a", "b")
-    bench.outcome = lambda contact: Placed.TAKEN_ALREADY
+    bench.outcome = lambda contact: missed(bench)
     bench.start()
     assert_that((stop(bench).called, bench.clock.getDelayedCalls()), equal_to((True, [])))
 
 
 def test_a_contact_that_somebody_else_took_while_the_dialer_stops_asks_for_no_further_look() -> None:
     bench = Bench()
-    slow: Deferred[Placed] = Deferred()
+    taken: Deferred[Contact | None] = Deferred()
     bench.put("a")
-    bench.outcome = lambda contact: slow
+    bench.outcome = lambda contact: bench.take(taken)
     bench.start()
     stopped = stop(bench)
-    slow.callback(Placed.TAKEN_ALREADY)
+    assert_that(stopped.called, is_(False))
+    taken.callback(None)
     assert_that((stopped.called, bench.clock.getDelayedCalls()), equal_to((True, [])))
 
 
@@ -416,7 +612,7 @@ def test_an_outage_burns_no_more_contacts_than_there_are_slots_until_the_next_ti
     bench.put(*"abcdefgh")
     bench.start()
     for _ in range(5):
-        bench.cycle.wake()
+        bench.wake()
     assert_that(bench.placed, contains_exactly(*"abc"))
     bench.clock.advance(INTERVAL)
     assert_that(bench.placed, contains_exactly(*"abcdef"))
@@ -430,7 +626,7 @@ def test_burned_slots_are_free_again_at_the_next_timed_cycle(bench: Bench) -> No
     bench.line.ready = bench.line.connected = True
     bench.outcome = lambda _: Placed.SENT
     bench.put(*"vwxyz")
-    bench.cycle.wake()
+    bench.wake()
     assert_that(bench.placed, has_length(5))
     bench.clock.advance(INTERVAL)
     assert_that(bench.placed, contains_exactly(*"abcdevwxyz"))
@@ -444,9 +640,10 @@ def test_nothing_is_taken_before_the_first_attempt_to_connect_has_ended() -> Non
     bench.line.ready = bench.line.connected = False
     bench.put("a")
     bench.start()
-    bench.cycle.wake()
+    bench.wake()
     assert_that(bench.placed, empty())
     bench.line.ready = bench.line.connected = True
+    bench.settle_down()
     bench.fleet.attempts.callback(None)
     assert_that(bench.placed, contains_exactly("a"))
     stop(bench)
@@ -461,7 +658,7 @@ def test_nothing_is_taken_while_the_live_calls_are_being_compared(policy: DownPo
     bench.start()
     assert_that(bench.placed, empty())
     bench.line.ready = True
-    bench.cycle.wake()
+    bench.wake()
     assert_that(bench.placed, contains_exactly("a", "b"))
     stop(bench)
 
@@ -472,7 +669,7 @@ def test_nothing_is_taken_without_a_lease(bench: Bench) -> None:
     bench.start()
     assert_that(bench.placed, empty())
     bench.lease.held = True
-    bench.cycle.wake()
+    bench.wake()
     assert_that(bench.placed, contains_exactly("a"))
 
 
@@ -520,7 +717,7 @@ def test_no_agent_is_reserved_for_the_rest_of_a_list_in_whose_midst_the_switch_w
     assert_that(bench.placed, contains_exactly("a"))
     bench.line.ready = bench.line.connected = True
     bench.outcome = lambda _: Placed.SENT
-    bench.cycle.wake()
+    bench.wake()
     assert_that(bench.placed, contains_exactly("a", "b", "c"))
 
 
@@ -563,7 +760,7 @@ def test_a_fault_does_not_end_the_cycles(where: str, logged_failures: LoggedFail
     bench.start()
     bench.table.fails = None
     bench.outcome = lambda _: Placed.SENT
-    bench.cycle.wake()
+    bench.wake()
     assert_that(bench.table.waiting, empty())
     bench.put("b")
     bench.clock.advance(INTERVAL)
@@ -578,9 +775,10 @@ def test_a_wake_during_a_cycle_that_fails_is_not_forgotten(logged_failures: Logg
     bench.put("a")
     bench.outcome = lambda _: slow
     bench.start()
-    bench.cycle.wake()
+    bench.wake()
     bench.outcome = lambda _: Placed.SENT
     slow.errback(ValueError("a fault"))
+    bench.settle_down()
     assert_that(bench.placed, contains_exactly("a", "a"))
     logged_failures.flush(ValueError)
     stop(bench)
@@ -596,7 +794,7 @@ def test_a_stop_waits_for_the_contact_whose_turn_it_is_and_dials_no_other() -> N
     bench.outcome = lambda _: slow
     bench.start()
     stopped = stop(bench)
-    bench.cycle.wake()
+    bench.wake()
     assert_that(stopped.called, is_(False))
     slow.callback(Placed.SENT)
     assert_that((stopped.called, bench.placed, bench.clock.getDelayedCalls()), equal_to((True, ["a"], [])))
@@ -607,7 +805,7 @@ def test_a_stop_between_cycles_is_over_at_once_and_nothing_wakes_it_again() -> N
     bench.start()
     assert_that(stop(bench).called, is_(True))
     bench.put("a")
-    bench.cycle.wake()
+    bench.wake()
     bench.clock.advance(10 * INTERVAL)
     assert_that((bench.placed, bench.clock.getDelayedCalls()), equal_to(([], [])))
 
@@ -618,7 +816,7 @@ def test_a_throttle_that_closes_ends_the_cycle_without_a_word() -> None:
     bench.put("a", "b")
     bench.outcome = lambda _: turn
     bench.start()
-    bench.cycle.wake()
+    bench.wake()
     turn.errback(ThrottleClosed())
     assert_that(bench.placed, contains_exactly("a"))
     assert_that(stop(bench).called, is_(True))

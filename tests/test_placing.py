@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from hamcrest import assert_that, contains_exactly, empty, equal_to, has_length, instance_of, is_
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import capturedLogs, formatEvent
 
 from dialer.call import DownPolicy, Placed
@@ -332,6 +332,17 @@ def test_a_contact_that_was_not_taken_leaves_its_place_to_the_next(down: bool) -
     bench.store.refuses = False
     bench.dialed(contact_id="c3")
     assert_that(bench.sent, contains_exactly("c3"))
+
+
+def test_who_no_longer_waits_to_be_taken_leaves_its_place_to_the_next() -> None:
+    bench = Bench(rate=1.0)
+    bench.dialed(contact_id="c1")
+    leaving = bench.begin(contact(contact_id="c2"))
+    bench.begin(contact(contact_id="c3"))
+    leaving.cancel()
+    assert_that(error_of(leaving), instance_of(CancelledError))
+    bench.wait(2)
+    assert_that((bench.store.begun, bench.sent), equal_to((["c1", "c3"], ["c1", "c3"])))
 
 
 @pytest.mark.parametrize("route", [RouteKind.GATEWAY_DOWN, RouteKind.INVALID_GATEWAY])
