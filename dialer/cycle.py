@@ -114,11 +114,7 @@ class Cycle(Service):
     def wake(self) -> None:
         """A slot is free or a contact came in: look again soon."""
         self._due.early = True
-        pause = self._early + APART - self._clock.seconds()
-        if pause <= 0 or self._running is not None:
-            self._run()
-        else:
-            self._look_again_in(pause)
+        self._run()
 
     def _timed(self) -> None:
         self._due.timed = True
