@@ -31,7 +31,7 @@ class Gather(Generic[Item, Result]):
 
     def put(self, item: Item) -> Deferred[Result]:
         """Fires with the item's result, in the order of the calls of this. Cancelling does not take it out."""
-        done: Deferred[Result] = Deferred(lambda _: None)
+        done: Deferred[Result] = Deferred()
         self._line.append((item, done))
         if not self._at_work:
             self._at_work = True
