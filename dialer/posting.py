@@ -33,7 +33,14 @@ class Address(EncodedURL):
     @classmethod
     def of(cls, url: str) -> Address:
         """The address of an absolute URL. Raises ValueError for one that is none."""
-        prepared = EncodedURL.from_text(url).to_uri().to_text()
+        named = EncodedURL.from_text(url)
+        if not named.scheme or not named.host:
+            raise ValueError(f"not an absolute URL: {url}")
+        if named.host.isascii():
+            # IDNA is for other names only: it refuses IPv6 addresses, and underscores as in container networks.
+            prepared = named.replace(host="host").to_uri().replace(host=named.host).to_text()
+        else:
+            prepared = named.to_uri().to_text()
         address = cast(Address, cls.from_text(prepared))
         address._prepared = prepared
         return address
