@@ -171,6 +171,7 @@ class Outbox(Service):
 
     def _pause(self, error: Exception) -> None:
         self._outages += 1
+        self._more = True
         wait = backoff(self._outages, first=FIRST_PAUSE, longest=LONGEST_PAUSE, random=self._random)
         self._resume = self._clock.seconds() + wait
         if not isinstance(error, DatabaseError):
@@ -189,10 +190,13 @@ class Outbox(Service):
         free = max(0, self._window.size - len(self._under_way)) if polling or not self._window.trying else 0
         if not polling and not (free and self._more):
             return
+        if free:
+            # What is committed from here on may be missed by this claim, and is said by `wake`.
+            self._more = False
         # A look for nothing still parks the END_CHATs that have become too old.
         claim = await self._store.claim(free)
         # As many as were asked for: there may be more.
-        self._more = bool(free) and len(claim.messages) >= free
+        self._more |= len(claim.messages) >= free
         if polling:
             self._polled = now
         for message in claim.expired:
