@@ -14,7 +14,6 @@ from typing import TypeVar
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from dialer.bell import Bell
@@ -75,6 +74,7 @@ class Outbox(Service):
         self._apart = apart
         self._began = -inf
         self._bell = Bell(clock)
+        self._stop = Bell(clock)
         self._window = Window(PARALLEL)
         self._under_way: dict[int, Deferred[None]] = {}
         self._accepted: list[int] = []
@@ -130,6 +130,7 @@ class Outbox(Service):
         super().stopService()
         self._stopping = True
         self._bell.ring()
+        self._stop.ring()
         stopped: Deferred[None] = Deferred()
         if self._running is None:
             stopped.callback(None)
@@ -149,7 +150,7 @@ class Outbox(Service):
         while not self._stopping:
             now = self._clock.seconds()
             if (pause := self._began + self._apart - now) > 0:
-                await deferLater(self._clock, pause)
+                await self._stop.wait(pause)
                 continue
             await self._bell.wait((self._resume if self._outages else self._polled + POLL_INTERVAL) - now)
             if not self._stopping and self._clock.seconds() >= self._resume:

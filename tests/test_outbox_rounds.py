@@ -8,7 +8,7 @@ from math import inf
 from typing import Any
 
 import pytest
-from hamcrest import assert_that, contains_exactly, empty, equal_to, has_length, has_properties, is_
+from hamcrest import assert_that, contains_exactly, empty, equal_to, has_length, has_properties, is_, less_than
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
@@ -316,3 +316,13 @@ def test_wake_ups_soon_after_a_round_share_the_next(gathering: Bench) -> None:
     assert_that(gathering.vc.sent, empty())
     gathering.clock.advance(0.2)
     assert_that((gathering.store.claims, gathering.vc.sent), equal_to(([PARALLEL], [1, 2])))
+
+
+def test_stopping_does_not_wait_for_the_next_round(gathering: Bench) -> None:
+    gathering.start().deliver(message(1))
+    gathering.answer(1)
+    stopped = gathering.outbox.stopService()
+    gathering.clock.advance(0)
+    assert_that((stopped.called, gathering.store.confirmed), equal_to((True, [[1]])))
+    assert_that(gathering.clock.seconds(), less_than(0.5))
+    assert_that(gathering.clock.getDelayedCalls(), empty())
