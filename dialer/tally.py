@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
@@ -18,7 +18,6 @@ EVERY = 1.0
 
 LEAST = 500
 """Changes that are worth folding: so many are read with each selection, in less than a millisecond."""
-
 
 LEARN_EVERY = 5.0
 """Seconds between two looks at whether PostgreSQL still knows its tables: choosing by what was true of an empty table
@@ -71,6 +70,8 @@ class Tally(Service):
             if self._clock.seconds() >= self._learn_at:
                 self._learn_at = self._clock.seconds() + LEARN_EVERY
                 await self._store.learn()
+        except CancelledError:
+            self.log.debug("The tally is folded later: the dialer stops")
         except DatabaseError as error:
             self.log.debug("The tally is folded later: {error}", error=error)
         except Exception:
