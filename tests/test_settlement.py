@@ -182,6 +182,68 @@ def test_a_listener_that_fails_keeps_nobody_from_being_answered(logged_failures:
     assert_that(logged_failures.flush(ZeroDivisionError), has_length(2))
 
 
+# statements that are shared
+
+
+@pytest.fixture
+def gathering() -> Bench:
+    """Statements begin half a second apart."""
+    return Bench(apart=0.5)
+
+
+def test_the_first_change_is_written_at_once_and_those_soon_after_it_share_the_next_statement(gathering: Bench) -> None:
+    gathering.settle("a")
+    gathering.store.commit()
+    gathering.settle("b")
+    gathering.clock.advance(0.3)
+    gathering.settle("c")
+    assert_that(gathering.store.batches, contains_exactly(["a"]))
+    gathering.clock.advance(0.2)
+    assert_that(gathering.store.batches, contains_exactly(["a"], ["b", "c"]))
+    gathering.store.commit()
+    assert_that(gathering.clock.getDelayedCalls(), empty())
+
+
+def test_a_change_long_after_the_last_statement_is_written_at_once(gathering: Bench) -> None:
+    gathering.settle("a")
+    gathering.store.commit()
+    gathering.clock.advance(0.5)
+    gathering.settle("b")
+    assert_that(gathering.store.batches, contains_exactly(["a"], ["b"]))
+    gathering.store.commit()
+
+
+def test_after_a_statement_that_took_longer_than_that_the_next_begins_at_once(gathering: Bench) -> None:
+    gathering.settle("a", "b")
+    gathering.clock.advance(0.6)
+    gathering.store.commit()
+    assert_that(gathering.store.batches, contains_exactly(["a"], ["b"]))
+    gathering.store.commit()
+
+
+def test_what_was_set_aside_and_comes_back_early_waits_for_the_others_and_goes_with_them() -> None:
+    bench = Bench(apart=LONGEST_RETRY)
+    bench.settle("locked")
+    bench.store.commit(locked=["locked"])
+    bench.clock.advance(LONGEST_RETRY / 2)
+    bench.settle("a")
+    assert_that(bench.store.batches, contains_exactly(["locked"]))
+    bench.clock.advance(LONGEST_RETRY / 2)
+    assert_that(bench.store.batches, contains_exactly(["locked"], ["a", "locked"]))
+    bench.store.commit()
+
+
+def test_a_stop_does_not_wait_for_the_next_statement_to_be_due(gathering: Bench) -> None:
+    gathering.settle("a")
+    gathering.store.commit()
+    done = gathering.settle("b", "c")
+    stopped = gathering.stop()
+    assert_that(gathering.store.batches, contains_exactly(["a"], ["b", "c"]))
+    gathering.store.commit()
+    assert_that((stopped.called, [result_of(each) for each in done]), equal_to((True, ["ended", "ended"])))
+    assert_that(gathering.clock.getDelayedCalls(), empty())
+
+
 # outages
 
 
