@@ -76,7 +76,9 @@ class Tables:
         self._pools.append(pool)
         return pool
 
-    async def dialer(self, owner: str = "me", *, lease: float | None = 60, database: Any = None) -> ContactStore:
+    async def dialer(
+        self, owner: str = "me", *, lease: float | None = 60, database: Any = None, **options: Any
+    ) -> ContactStore:
         """The store of a process with a lease of so many seconds (none: it never had one)."""
         instance = str(uuid4())
         if lease is not None:
@@ -87,7 +89,9 @@ class Tables:
                 instance=instance,
                 lease=lease,
             )
-        return ContactStore(self.reactor, database or self.database, owner=owner, instance=instance, hold=HOLD)
+        return ContactStore(
+            self.reactor, database or self.database, owner=owner, instance=instance, hold=HOLD, **options
+        )
 
     async def eligible(self, *, avoid: Collection[str] = (), slots: int = 1000) -> list[str]:
         """The ids of all that may be taken now, as they are chosen for so many slots."""

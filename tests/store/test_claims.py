@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from random import Random
 from typing import Any
 
@@ -23,7 +23,7 @@ from hamcrest import (
     is_not,
     none,
 )
-from twisted.internet.defer import CancelledError
+from twisted.internet.defer import CancelledError, Deferred, gatherResults
 
 from dialer.contact import Contact, Status
 from dialer.store import claims as module
@@ -247,6 +247,48 @@ async def test_a_contact_whose_taking_is_not_decided_is_not_taken_again_and_is_k
     await decided(tables, store)
     assert_that(store.never_sent(late), is_(False))
     assert_that(await take(store, await tables.get()), has_properties(taking=2))
+
+
+# Several takings in one statement: what became of it is found out for each of them.
+
+
+async def take_all(store: ContactStore, contacts: Sequence[Contact]) -> list[Contact | None]:
+    return await gatherResults([Deferred.fromCoroutine(take(store, contact)) for contact in contacts])
+
+
+@pytest.mark.parametrize("committed", [True, False])
+@sure
+async def test_takings_that_shared_a_statement_are_each_gone_on_with_or_not_as_they_turn_out(
+    tables: Tables, committed: bool
+) -> None:
+    unsteady = Unsteady(tables.database, committed=committed)
+    store = await tables.dialer(database=unsteady)
+    contacts = [await tables.put(f"c{n}") for n in range(4)]
+    # These two cannot be taken: one was taken by another dialer, one was stopped.
+    theirs = await take(await tables.dialer("other"), contacts[1])
+    await tables.run("UPDATE contacts SET status = 'stopped' WHERE id = 'c2'")
+    taken = await take_all(store, contacts)
+    expected = ["c0", None, None, "c3"] if committed else [None] * 4
+    assert_that([contact and contact.id for contact in taken], equal_to(expected))
+    assert_that((await tables.get("c1"), (await tables.get("c2")).status), equal_to((theirs, Status.STOPPED)))
+    assert_that(await store.count_active(), equal_to((2, 3) if committed else (0, 1)))
+    if not committed:
+        assert_that(await unsteady.let_it_be_committed(), is_(empty()))
+
+
+@sure
+async def test_takings_of_a_statement_that_nobody_knew_of_in_time_all_go_back_to_their_queue(tables: Tables) -> None:
+    unsteady = Unsteady(tables.database, committed=True, outages=3, error=Unanswered)
+    store = await tables.dialer(database=unsteady)
+    contacts = [await tables.put(f"c{n}") for n in range(4)]
+    assert_that(await take_all(store, contacts), equal_to([None] * 4))
+    assert_that([store.never_sent(evolve(c, status=Status.DIALED, taking=1)) for c in contacts], equal_to([True] * 4))
+    await decided(tables, store)
+    rows = await tables.run("SELECT DISTINCT status, taking, owner FROM contacts")
+    assert_that(rows, equal_to([{"status": "pending", "taking": 1, "owner": None}]))
+    await tables.run("UPDATE contacts SET hold_until = NULL")
+    taken = await take_all(store, [await tables.get(contact.id) for contact in contacts])
+    assert_that([contact and contact.taking for contact in taken], equal_to([2] * 4))
 
 
 @sure

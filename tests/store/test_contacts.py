@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -22,13 +23,16 @@ from hamcrest import (
     less_than_or_equal_to,
     none,
     not_none,
+    only_contains,
 )
 from twisted.internet.defer import Deferred, gatherResults
 
-from dialer.contact import CampaignType, Status
+from dialer.contact import CampaignType, Contact, Status
 from dialer.store import contacts as module
-from dialer.store.contacts import LOCKED, Added, ContactClash
-from dialer.store.database import DatabaseError
+from dialer.store.contacts import LOCKED, Added, ContactClash, ContactStore
+from dialer.store.database import Database, DatabaseDown, DatabaseError
+from dialer.store.queries import sql
+from tests.stand_in import stands_in_for
 from tests.store.tables import (
     HOLD,
     SWITCH,
@@ -312,6 +316,112 @@ async def test_a_contact_that_somebody_else_is_changing_is_left_to_them_without_
     assert_that(await store.take_for_call(contact, SWITCH), none())
     await held.commit()
     assert_that(await tables.get(), has_properties(status=Status.STOPPED, taking=0))
+
+
+@stands_in_for(Database)
+class Watched:
+    """A database whose takings are counted, and fail as the test says."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self.takings: list[list[str]] = []
+        self.fails: Exception | None = None
+
+    async def run(self, query: str, params: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
+        if query == sql("take"):
+            assert params is not None
+            self.takings.append(params["ids"])
+            if self.fails is not None:
+                raise self.fails
+        return await self._database.run(query, params)
+
+
+def _calls(store: ContactStore, contacts: Sequence[Contact]) -> list[Deferred[Contact | None]]:
+    return [Deferred.fromCoroutine(store.take_for_call(contact, f"{contact.id}:8021")) for contact in contacts]
+
+
+@sure
+async def test_contacts_of_both_kinds_are_taken_with_one_statement_each_for_itself(tables: Tables) -> None:
+    watched = Watched(tables.database)
+    store = await tables.dialer(database=watched)
+    contacts = [await tables.put(f"c{n}", taking=n) for n in range(4)]
+    takings = _calls(store, contacts[:2])
+    takings += [Deferred.fromCoroutine(store.take_for_agent(contact)) for contact in contacts[2:]]
+    taken = await gatherResults(takings)
+    assert_that(watched.takings, contains_exactly(["c0", "c1", "c2", "c3"]))
+    assert_that(
+        taken,
+        contains_exactly(
+            has_properties(id="c0", taking=1, status=Status.DIALED, switch="c0:8021", dial_time=not_none()),
+            has_properties(id="c1", taking=2, status=Status.DIALED, switch="c1:8021", dial_time=not_none()),
+            has_properties(id="c2", taking=3, status=Status.AGENT_PENDING, switch=None, dial_time=None),
+            has_properties(id="c3", taking=4, status=Status.AGENT_PENDING, switch=None, dial_time=None),
+        ),
+    )
+    assert_that([await tables.get(contact.id) for contact in contacts], equal_to(taken))
+    noted = await tables.run("SELECT contact_id, taking, event, detail FROM contact_events ORDER BY contact_id")
+    assert_that(
+        [tuple(row.values()) for row in noted],
+        contains_exactly(
+            ("c0", 1, "taken", "c0:8021"),
+            ("c1", 2, "taken", "c1:8021"),
+            ("c2", 3, "taken", None),
+            ("c3", 4, "taken", None),
+        ),
+    )
+
+
+@sure
+async def test_contacts_that_cannot_be_taken_do_not_stop_those_taken_with_them(tables: Tables) -> None:
+    watched = Watched(tables.database)
+    store = await tables.dialer(database=watched)
+    contacts = [await tables.put(f"c{n}") for n in range(6)]
+    await tables.run("UPDATE contacts SET status = 'stopped' WHERE id = 'c0'")
+    await tables.run("UPDATE contacts SET taking = 1 WHERE id = 'c2'")
+    await tables.run("DELETE FROM contacts WHERE id = 'c3'")
+    held = Held(await tables.pool(), "SELECT FROM contacts WHERE id = 'c4' FOR UPDATE")
+    await held.locked
+    taken = await gatherResults(_calls(store, contacts))
+    await held.commit()
+    assert_that([contact and contact.id for contact in taken], contains_exactly(None, "c1", None, None, None, "c5"))
+    assert_that(watched.takings, has_length(1))
+    active = await tables.run("SELECT id FROM contacts WHERE owner = 'me' ORDER BY id")
+    assert_that(active, equal_to([{"id": "c1"}, {"id": "c5"}]))
+
+
+@sure
+async def test_a_contact_that_is_asked_for_twice_at_once_is_taken_once(tables: Tables) -> None:
+    watched = Watched(tables.database)
+    store = await tables.dialer(database=watched)
+    contact, other = await tables.put("c1"), await tables.put("c2")
+    taken = await gatherResults(_calls(store, [contact, contact, other]))
+    assert_that(watched.takings, contains_exactly(["c1", "c1", "c2"]))
+    assert_that([each and (each.id, each.taking) for each in taken], contains_exactly(("c1", 1), None, ("c2", 1)))
+    noted = await tables.run("SELECT contact_id FROM contact_events ORDER BY contact_id")
+    assert_that(noted, equal_to([{"contact_id": "c1"}, {"contact_id": "c2"}]))
+
+
+@sure
+async def test_so_many_are_taken_by_one_statement_and_no_more(tables: Tables, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "TAKE_AT_ONCE", 2)
+    watched = Watched(tables.database)
+    store = await tables.dialer(database=watched)
+    taken = await gatherResults(_calls(store, [await tables.put(f"c{n}") for n in range(5)]))
+    assert_that(watched.takings, contains_exactly(["c0", "c1"], ["c2", "c3"], ["c4"]))
+    assert_that([each and each.id for each in taken], contains_exactly("c0", "c1", "c2", "c3", "c4"))
+
+
+@sure
+async def test_an_outage_is_that_of_each_who_shared_the_statement_and_not_of_those_after(tables: Tables) -> None:
+    watched = Watched(tables.database)
+    store = await tables.dialer(database=watched)
+    contacts = [await tables.put(f"c{n}") for n in range(3)]
+    watched.fails = DatabaseDown("down")
+    takings = [taking.addErrback(lambda failure: failure.value) for taking in _calls(store, contacts)]
+    assert_that(await gatherResults(takings), only_contains(is_(watched.fails)))
+    watched.fails = None
+    taken = await gatherResults(_calls(store, contacts))
+    assert_that([each and each.id for each in taken], contains_exactly("c0", "c1", "c2"))
 
 
 @sure
