@@ -289,3 +289,61 @@ async def test_campaigns_are_counted_by_the_tally(tables: Tables) -> None:
         (counts[0].total, counts[0].by_status, counts[0].by_call_result),
         equal_to((3, {"pending": 1, "ended": 2}, {"USER_BUSY": 2})),
     )
+
+
+# -- what PostgreSQL knows of its tables -------------------------------------------------------------------------------
+
+
+FILL = {
+    "contacts": "INSERT INTO contacts (id, customer_number, campaign_type, gateway_id, campaign_id)"
+    " SELECT 'c' || n, '1', 'IVR', 'gw', 'k' FROM generate_series(1, %(rows)s) AS n",
+    "outbox": "INSERT INTO outbox (contact_id, kind, customer_number)"
+    " SELECT 'c' || n, 'end_chat', '1' FROM generate_series(1, %(rows)s) AS n",
+}
+CHANGE = {
+    "contacts": "UPDATE contacts SET priority = 1 WHERE substr(id, 2)::integer <= %(rows)s",
+    "outbox": "UPDATE outbox SET attempts = 1 WHERE substr(contact_id, 2)::integer <= %(rows)s",
+}
+ANALYZED = "SELECT relname, analyze_count FROM pg_stat_user_tables WHERE schemaname = current_schema()"
+
+
+async def counted(tables: Tables, statement: str, **params: Any) -> None:
+    """Run a statement whose changes are known to the statistics when this is over."""
+
+    async def work(run: Any) -> None:
+        await run(statement, params)
+        await run("SELECT pg_stat_force_next_flush()", {})
+
+    await tables.database.transaction(work)
+
+
+async def learnt(tables: Tables) -> set[str]:
+    """The tables that are looked at now."""
+    before = {row["relname"]: row["analyze_count"] for row in await tables.run(ANALYZED)}
+    await TallyStore(tables.database).learn()
+    return {row["relname"] for row in await tables.run(ANALYZED) if row["analyze_count"] > before[row["relname"]]}
+
+
+@pytest.mark.parametrize("table", ["contacts", "outbox"])
+@sure
+async def test_a_table_that_changed_much_is_looked_at_once(tables: Tables, table: str) -> None:
+    await tables.run("ANALYZE contacts, outbox, tally")
+    await counted(tables, FILL[table], rows=1200)
+    assert_that(await learnt(tables), equal_to({table}))
+    (row,) = await tables.run("SELECT reltuples::integer AS rows FROM pg_class WHERE relname = %(table)s", table=table)
+    assert_that(row["rows"], is_(1200))
+    assert_that(await learnt(tables), empty())
+
+
+@pytest.mark.parametrize("table", ["contacts", "outbox"])
+@sure
+async def test_a_table_that_changed_little_for_its_size_is_not_looked_at(tables: Tables, table: str) -> None:
+    await tables.run("ANALYZE contacts, outbox, tally")
+    await counted(tables, FILL[table], rows=400)
+    assert_that(await learnt(tables), empty())
+    await counted(tables, f"{FILL[table]} OFFSET 400", rows=4000)
+    assert_that(await learnt(tables), equal_to({table}))
+    await counted(tables, CHANGE[table], rows=2000)
+    assert_that(await learnt(tables), empty())
+    await counted(tables, CHANGE[table], rows=2000)
+    assert_that(await learnt(tables), equal_to({table}))
