@@ -12,23 +12,15 @@ from tests.process.gate import Crossing, Gate, Passing, answered, asked
 
 @frozen
 class Point:
-    """Where to stop: the gate by its name, and what must have passed it, the last of which is held back.
-
-    With `after` it counts only what comes once that point was reached.
-    """
+    """Where to stop: the gate by its name, and what must have passed it, the last of which is held back."""
 
     gate: str
     steps: tuple[Passing, ...]
-    after: Point | None = None
 
     async def reached(self, here: Crossroads) -> Crossing:
         """Returns once what is stopped here is held back."""
-        before = await self.after.reached(here) if self.after is not None else None
         gate: Gate = getattr(here, self.gate)
-        stopped = gate.stop_at(*self.steps)
-        if before is not None:
-            before.release()
-        return await stopped
+        return await gate.stop_at(*self.steps)
 
 
 def named(points: Iterable[str]) -> list[str]:
@@ -61,9 +53,6 @@ COMMAND_WRITTEN = Point("esl", (asked("bgapi originate"),))
 
 COMMAND_EXECUTED = Point("esl", (asked("bgapi originate"), answered("+OK Job-UUID")))
 """EFSwitch has executed it, the dialer does not know."""
-
-CLAIMED = Point("database", (statement("outbox_claim"), COMMITTED), after=committed("finish"))
-"""The dialer has claimed a message for delivery, and does not know."""
 
 JOB_TOLD = Point("esl", (asked("bgapi originate"), answered("BACKGROUND_JOB")))
 """The dialer has the reply, EFSwitch tells of the job."""

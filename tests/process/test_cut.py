@@ -15,7 +15,6 @@ from dialer.sandbox.efswitch import Rule, Rules
 from tests.process.crossroads import LONG, Crossroads
 from tests.process.gate import Crossing
 from tests.process.points import (
-    CLAIMED,
     COMMAND_EXECUTED,
     COMMAND_WRITTEN,
     END_TOLD,
@@ -67,7 +66,6 @@ DATABASE = {
     "the taking is committed": committed("take"),
     "before the result is sent": unsent("finish"),
     "the result is committed": committed("finish"),
-    "the notification is claimed": CLAIMED,
     "before its delivery is sent": unsent("outbox_delivered"),
     "its delivery is committed": committed("outbox_delivered"),
 }
@@ -81,7 +79,8 @@ async def test_an_ivr_contact_is_called_once_and_told_once_whenever_postgresql_d
 ) -> None:
     contact = ivr()
     await until_over(here, contact, point, dies)
-    if point is CLAIMED:
+    if point is DATABASE["the result is committed"]:
+        # And its notification claimed with it.
         here.claims_run_out()
     await here.ends_well(contact, "NORMAL_CLEARING")
     assert_that(here.notifications(contact), has_length(1))

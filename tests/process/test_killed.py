@@ -15,7 +15,6 @@ from dialer.sandbox.efswitch import Rule, Rules
 from tests.process.crossroads import LONG, Crossroads
 from tests.process.gate import asked
 from tests.process.points import (
-    CLAIMED,
     COMMAND_EXECUTED,
     COMMAND_WRITTEN,
     END_TOLD,
@@ -92,7 +91,6 @@ IVR = {
     "the call has ended": Death(END_TOLD, "dialed", "UNKNOWN"),
     "before the result is sent": Death(unsent("finish"), "dialed", "UNKNOWN"),
     "the result is committed": Death(committed("finish"), "ended"),
-    "the notification is claimed": Death(CLAIMED, "ended"),
     "the notification is written": Death(not_had(NOTIFICATION), "ended", posts=1),
     "the notification is accepted": Death(accepted(NOTIFICATION), "ended", posts=2),
     "before its delivery is sent": Death(unsent("outbox_delivered"), "ended", posts=2),

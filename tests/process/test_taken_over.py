@@ -15,7 +15,6 @@ from twisted.internet.defer import Deferred
 from tests.process.crossroads import LONG, SHORT, Crossroads
 from tests.process.gate import Crossing, asked
 from tests.process.points import (
-    CLAIMED,
     COMMAND_EXECUTED,
     END_TOLD,
     Point,
@@ -254,7 +253,7 @@ async def test_a_dialer_that_froze_in_a_call_finds_its_end_written(pair: Pair) -
 @sure
 async def test_a_dialer_that_froze_with_a_notification_repeats_it_under_its_key(pair: Pair) -> None:
     contact = ivr()
-    await pair.freeze(contact, CLAIMED)
+    await pair.freeze(contact, committed("finish"))
     pair.here.claims_run_out()
     await pair.here.until_told(contact)
     pair.victim.send(signal.SIGCONT)
