@@ -51,6 +51,8 @@ def guarded_dsn(conninfo: str, *, timeout: float, application_name: str) -> str:
         # that was filled or emptied since it last looked, some would read all of it, for seconds.
         "enable_seqscan": "off",
         "enable_bitmapscan": "off",
+        # Compiling a statement of a few milliseconds takes longer than that.
+        "jit": "off",
     }
     options = " ".join(f"-c {name}={value}" for name, value in settings.items())
     ours = {

@@ -30,7 +30,6 @@ CREATE TABLE tally (
 ) WITH (fillfactor = 50);
 
 CREATE TABLE tally_changes (
-    id             bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     status         varchar(20) NOT NULL,
     campaign_id    varchar(40) NOT NULL,
     campaign_type  varchar(20) NOT NULL,
@@ -43,6 +42,7 @@ CREATE TABLE tally_changes (
     oldest         timestamptz,          -- of those that came
     oldest_arrival bigint
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000);
+CREATE INDEX tally_changes_by_kind ON tally_changes (status, campaign_id);
 
 -- Of a set of contacts: a row for each of them, with what it counts as.
 CREATE VIEW tallied AS
