@@ -21,6 +21,9 @@ from dialer.store.outbox import CLAIM_TIME
 from dialer.store.queries import sql
 from dialer.store.rows import contact_of, posted_json
 
+ADD_AT_ONCE = 500
+"""Posted contacts that one statement stores, in a list of any length: calls are served between two of them."""
+
 EXPIRE_AT_ONCE = 500
 """Rows that one expiry statement may change: bounds its locks and its time."""
 
@@ -122,15 +125,19 @@ class ContactStore:
 
         Fails with ContactClash, naming the first posted contact whose id is stored with other content.
         """
-        posted = {"contacts": posted_json(contacts)}
 
         async def insert(run: Run) -> Added:
-            stored = await run(sql("insert_contacts"), posted)
-            if len(stored) < len(contacts):
-                # A statement of its own: it sees what another transaction stored while the insert waited for it.
-                for clash in await run(sql("posted_clash"), posted):
-                    raise ContactClash(clash["index"], clash["id"])
-            return Added(len(stored), len(contacts) - len(stored))
+            accepted = 0
+            for first in range(0, len(contacts), ADD_AT_ONCE):
+                part = contacts[first : first + ADD_AT_ONCE]
+                posted = {"contacts": posted_json(part)}
+                stored = len(await run(sql("insert_contacts"), posted))
+                if stored < len(part):
+                    # A statement of its own: it sees what another transaction stored while the insert waited for it.
+                    for clash in await run(sql("posted_clash"), posted):
+                        raise ContactClash(first + clash["index"], clash["id"])
+                accepted += stored
+            return Added(accepted, len(contacts) - accepted)
 
         # One contact that clashes was not stored, so it needs no transaction to be undone.
         return await (insert(self._database.run) if len(contacts) <= 1 else self._database.transaction(insert))

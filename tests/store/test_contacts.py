@@ -109,6 +109,13 @@ async def test_the_same_id_with_other_content_is_a_clash_and_changes_nothing(
     assert_that(await tables.get(), equal_to(before))
 
 
+@pytest.fixture(params=[500, 2], ids=["at one go", "in parts"])
+def parts(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A list is stored with one statement, or with several."""
+    monkeypatch.setattr(module, "ADD_AT_ONCE", request.param)
+
+
+@pytest.mark.usefixtures("parts")
 @sure
 async def test_a_list_with_one_clash_stores_nothing_and_names_the_first(tables: Tables) -> None:
     store = await tables.dialer()
@@ -119,6 +126,7 @@ async def test_a_list_with_one_clash_stores_nothing_and_names_the_first(tables: 
     assert_that(await tables.ids(), contains_exactly("c3", "c5"))
 
 
+@pytest.mark.usefixtures("parts")
 @sure
 async def test_a_list_is_stored_in_its_order_and_counts_its_duplicates(tables: Tables) -> None:
     store = await tables.dialer()
@@ -155,6 +163,7 @@ async def test_the_same_list_twice_at_once_is_stored_once(tables: Tables, backwa
     assert_that(await tables.ids(), has_length(300))
 
 
+@pytest.mark.usefixtures("parts")
 @sure
 async def test_of_two_lists_at_once_that_clash_one_is_stored_whole_and_the_other_not_at_all(tables: Tables) -> None:
     one, other = await tables.dialer("one"), await tables.dialer("other", database=await tables.pool())
