@@ -18,6 +18,7 @@ from dialer.contact import CampaignType, Contact
 from dialer.esl.fleet import Fleet
 from dialer.lease import Lease
 from dialer.placing import Placing
+from dialer.selection import own_first
 from dialer.store.contacts import EXPIRE_AT_ONCE, ContactStore
 from dialer.store.database import DatabaseError
 from dialer.store.queue import QueueStore, Wanted
@@ -182,8 +183,11 @@ class Cycle(Service):
 
     async def _place_all(self, contacts: Sequence[Contact]) -> bool:
         again = False
-        for contact in contacts:
+        for contact in own_first(contacts, *self._lease.share):
             if not self.running or self._due.timed or self._takings.trouble is not None:
+                break
+            if self._takings.missed:
+                # Another dialer has come as far as this: what is next for it is no longer next for us.
                 break
             if contact.campaign_type not in self._dialable():
                 # The switch was lost meanwhile: an agent would be reserved in vain, or the calls are being compared.

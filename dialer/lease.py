@@ -52,6 +52,8 @@ class Lease(Service):
         self._released = False
         self.owner = owner
         self.instance = str(uuid4())
+        self.share = 0, 1
+        """Which this is of how many dialers with a lease, by their names, when it was last renewed."""
         self._loop = LoopingCall(self._renew)
         self._loop.clock = clock
 
@@ -96,13 +98,14 @@ class Lease(Service):
     async def _ask(self) -> bool:
         began = self._clock.seconds()
         asked = {"owner": self.owner, "instance": self.instance, "lease_time": self._lease_time}
-        claimed = bool(await self._database.run(sql("lease_claim"), asked))
+        claimed = await self._database.run(sql("lease_claim"), asked)
         if claimed and not self._released:
+            self.share = claimed[0]["before"], claimed[0]["before"] + 1 + claimed[0]["after"]
             if not self.held:
                 self._since = self._clock.seconds()
             # From before it was asked: the database's lease can only run out later than ours.
             self._renewed = began
-        return claimed
+        return bool(claimed)
 
     def _renew(self) -> Deferred[None]:
         return Deferred.fromCoroutine(self._renew_once())

@@ -10,11 +10,14 @@ Knows numbers only: no reactor, clock or SQL. Nothing depends on the order in wh
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Any
+from zlib import crc32
 
 from attrs import Attribute, field, frozen
+
+from dialer.contact import Contact
 
 
 def _at_least_one(_: object, attribute: Attribute[int], value: int) -> None:
@@ -96,6 +99,15 @@ def allocate(
     if order is _oldest_first:
         return [Share(queue.campaign_id, 1) for queue in heapq.nsmallest(slots, known, key=order)]
     return _fill(known, sorted(known, key=order), slots)
+
+
+def own_first(contacts: Sequence[Contact], which: int, of: int) -> list[Contact]:
+    """The contacts in the order in which dialer `which` (from 0) of `of` that share the queue takes them.
+
+    All of them choose the same ones. So that they do not all reach for the same one, each begins with its own share of
+    them, in their order, and only then goes on with what the others may have left.
+    """
+    return sorted(contacts, key=lambda contact: crc32(contact.id.encode()) % of != which)
 
 
 def _fill(campaigns: list[CampaignQueue], order: list[CampaignQueue], slots: int) -> list[Share]:

@@ -34,6 +34,11 @@ class Takings:
         return taken
 
     @property
+    def missed(self) -> int:
+        """How many contacts were missed since `settled` was last asked."""
+        return self._missed
+
+    @property
     def trouble(self) -> DatabaseError | None:
         """What went wrong since `settled` was last asked, if anything."""
         return self._trouble

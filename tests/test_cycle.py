@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from typing import Any
+from zlib import crc32
 
 import pytest
 from hamcrest import (
@@ -34,6 +35,7 @@ from dialer.store.queue import QueueStore, Wanted
 from dialer.takings import Takings
 from dialer.throttle import ThrottleClosed
 from tests.calling import contact
+from tests.esl.support import result_of
 from tests.hygiene import LoggedFailures
 from tests.stand_in import stands_in_for
 
@@ -104,6 +106,7 @@ class Lines:
 
 class Owner:
     held = True
+    share = 0, 1
 
 
 class Bench:
@@ -578,7 +581,7 @@ def test_after_another_dialer_was_faster_there_is_one_more_look_soon(bench: Benc
     bench.outcome = lambda contact: Placed.SENT
     bench.asked()
     bench.clock.advance(LOOK_AGAIN - 0.01)
-    assert_that((bench.asked(), bench.placed), equal_to(([], ["a", "b"])))
+    assert_that((bench.asked(), bench.placed), equal_to(([], ["a"])))
     bench.clock.advance(0.01)
     assert_that((bench.asked().count("choose"), bench.placed), equal_to((1, ["a", "b", "c"])))
     bench.clock.advance(10 * LOOK_AGAIN)
@@ -833,3 +836,30 @@ def test_a_stop_left_behind_harms_nothing_when_the_turn_ends_at_last() -> None:
     stopped.cancel()
     slow.callback(Placed.SENT)
     assert_that(bench.placed, contains_exactly("a"))
+
+
+def test_of_several_dialers_each_begins_with_its_own_part_of_what_is_next(bench: Bench) -> None:
+    bench.lease.share = 1, 2
+    ids = [f"c{number}" for number in range(5)]
+    bench.put(*ids)
+    bench.start()
+    contacts = {each: crc32(each.encode()) % 2 for each in ids}
+    assert_that(bench.placed, equal_to(sorted(ids, key=lambda each: contacts[each] != 1)))
+
+
+def test_a_list_ends_where_another_dialer_was_faster(bench: Bench) -> None:
+    bench.put(*"abc")
+
+    async def missed() -> None:
+        return None
+
+    def outcome(contact: Contact) -> Placed:
+        if contact.id == "a":
+            result_of(Deferred.fromCoroutine(bench.takings.run(missed())))
+        return Placed.SENT
+
+    bench.outcome = outcome
+    bench.start()
+    assert_that(bench.placed, contains_exactly("a"))
+    bench.clock.advance(LOOK_AGAIN)
+    assert_that(bench.placed, contains_exactly("a", "b", "c"))

@@ -33,7 +33,7 @@ from tests.stand_in import stands_in_for
 sure = pytest_twisted.ensureDeferred
 
 LEASE_TIME = 30.0
-CLAIMED = [{"id": "dialer-1"}]
+CLAIMED = [{"id": "dialer-1", "before": 0, "after": 0}]
 REFUSED: list[dict[str, Any]] = []
 
 

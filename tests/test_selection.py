@@ -6,13 +6,15 @@ import random
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from zlib import crc32
 
 import pytest
 from hamcrest import assert_that, calling, contains_exactly, empty, equal_to, is_, less_than, raises
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dialer.selection import CampaignQueue, Share, allocate
+from dialer.contact import CampaignType, Contact
+from dialer.selection import CampaignQueue, Share, allocate, own_first
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 
@@ -237,3 +239,34 @@ def test_a_thousand_campaigns_are_sorted_a_few_times_not_compared_with_each_othe
     shares = allocate(queues, slots, early=early, capacity=5000)
     assert_that(sum(share.contacts for share in shares), equal_to(slots))
     assert_that(Counted.comparisons, is_(less_than(8 * 1000 * 10)))
+
+
+# -- several dialers ---------------------------------------------------------------------------------------------------
+
+
+def chosen(count: int) -> list[Contact]:
+    return [
+        Contact(id=f"c{n}", customer_number="1", campaign_type=CampaignType.IVR, gateway_id="gw", campaign_id="k")
+        for n in range(count)
+    ]
+
+
+@given(count=st.integers(0, 60), of=st.integers(1, 5))
+def test_dialers_that_share_a_queue_begin_with_parts_of_it_that_have_nothing_in_common(count: int, of: int) -> None:
+    contacts = chosen(count)
+    begun: list[str] = []
+    for which in range(of):
+        order = own_first(contacts, which, of)
+        assert_that(sorted(c.id for c in order), equal_to(sorted(c.id for c in contacts)))
+        own = [c for c in order if crc32(c.id.encode()) % of == which]
+        assert_that(order[: len(own)], equal_to(own))
+        # In each of the two parts the order is that of the choice.
+        places = [contacts.index(c) for c in order]
+        for part in (places[: len(own)], places[len(own) :]):
+            assert_that(part, equal_to(sorted(part)))
+        begun += [c.id for c in own]
+    assert_that(sorted(begun), equal_to(sorted(c.id for c in contacts)))
+
+
+def test_a_dialer_alone_keeps_the_order_of_the_choice() -> None:
+    assert_that(own_first(chosen(9), 0, 1), equal_to(chosen(9)))

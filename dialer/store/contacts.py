@@ -16,7 +16,7 @@ from dialer.errors import DialerError
 from dialer.gather import Gather
 from dialer.message import END_CHAT_LIFETIME, MessageKind, OutboxMessage
 from dialer.store.claims import Claim, Claims
-from dialer.store.database import CommitUnknown, Database, DatabaseDown, Run
+from dialer.store.database import CommitUnknown, Database, DatabaseDown, DatabaseError, Run
 from dialer.store.outbox import CLAIM_TIME
 from dialer.store.queries import sql
 from dialer.store.rows import contact_of, posted_json
@@ -116,6 +116,7 @@ class ContactStore:
         self._hold = hold
         self._room = room
         self._on_messages = on_messages
+        self._adds = Gather(clock, self._add_singles, most=ADD_AT_ONCE)
         self._takes = Gather(clock, self._take_all, most=TAKE_AT_ONCE)
         self._claims = Claims(database, owner=owner, undo=self._undo)
         self.owner = owner
@@ -125,6 +126,11 @@ class ContactStore:
 
         Fails with ContactClash, naming the first posted contact whose id is stored with other content.
         """
+        if len(contacts) == 1:
+            outcome = await self._database.in_time(self._adds.put(contacts[0]))
+            if isinstance(outcome, Exception):
+                raise outcome
+            return outcome
 
         async def insert(run: Run) -> Added:
             accepted = 0
@@ -134,13 +140,42 @@ class ContactStore:
                 stored = len(await run(sql("insert_contacts"), posted))
                 if stored < len(part):
                     # A statement of its own: it sees what another transaction stored while the insert waited for it.
-                    for clash in await run(sql("posted_clash"), posted):
+                    for clash in await run(sql("posted_clashes"), posted):
                         raise ContactClash(first + clash["index"], clash["id"])
                 accepted += stored
             return Added(accepted, len(contacts) - accepted)
 
-        # One contact that clashes was not stored, so it needs no transaction to be undone.
-        return await (insert(self._database.run) if len(contacts) <= 1 else self._database.transaction(insert))
+        return await self._database.transaction(insert)
+
+    async def _add_singles(self, contacts: Sequence[NewContact]) -> list[Added | Exception]:
+        """Store contacts that were posted one by one at the same time, each for itself, with one statement."""
+        try:
+            return await self._add_together(contacts)
+        except DatabaseError:
+            raise
+        except Exception as error:
+            # One of them cannot be stored; it must not take the others with it.
+            if len(contacts) == 1:
+                return [error]
+            return [outcome for contact in contacts for outcome in await self._add_singles([contact])]
+
+    async def _add_together(self, contacts: Sequence[NewContact]) -> list[Added | Exception]:
+        posted = {"contacts": posted_json(contacts)}
+        stored = {row["id"] for row in await self._database.run(sql("insert_contacts"), posted)}
+        clashes: set[int] = set()
+        if len(stored) < len(contacts):
+            clashes = {row["index"] for row in await self._database.run(sql("posted_clashes"), posted)}
+        outcomes: list[Added | Exception] = []
+        for index, contact in enumerate(contacts):
+            if index in clashes:
+                outcomes.append(ContactClash(0, contact.id))
+            elif contact.id in stored:
+                # Of the same contact posted twice the first was stored.
+                stored.discard(contact.id)
+                outcomes.append(Added(1, 0))
+            else:
+                outcomes.append(Added(0, 1))
+        return outcomes
 
     async def get(self, contact_id: str) -> Contact | None:
         """The contact as stored now."""

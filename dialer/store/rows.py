@@ -37,6 +37,6 @@ def contact_of(row: Mapping[str, Any]) -> Contact:
 
 
 def posted_json(contacts: Iterable[NewContact]) -> str:
-    """The JSON array that `insert_contacts.sql` and `posted_clash.sql` read."""
+    """The JSON array that `insert_contacts.sql` and `posted_clashes.sql` read."""
     rows = [{name: getattr(contact, name) for name in _POSTED} for contact in contacts]
     return orjson.dumps(rows).decode()

@@ -7,4 +7,6 @@ ON CONFLICT (id) DO UPDATE SET
     instance = EXCLUDED.instance,
     lease_until = EXCLUDED.lease_until,
     started_time = CASE WHEN dialers.instance = EXCLUDED.instance THEN dialers.started_time ELSE now() END
-RETURNING id
+RETURNING id,
+    (SELECT count(*) FROM dialers AS other WHERE other.lease_until > now() AND other.id < dialers.id) AS before,
+    (SELECT count(*) FROM dialers AS other WHERE other.lease_until > now() AND other.id > dialers.id) AS after

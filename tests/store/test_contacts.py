@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import psycopg2
 import pytest
 import pytest_twisted
 from hamcrest import (
@@ -18,6 +19,7 @@ from hamcrest import (
     has_entries,
     has_length,
     has_properties,
+    instance_of,
     is_,
     is_not,
     less_than_or_equal_to,
@@ -176,6 +178,45 @@ async def test_of_two_lists_at_once_that_clash_one_is_stored_whole_and_the_other
     assert_that([type(outcome) for outcome in outcomes], contains_inanyorder(Added, ContactClash))
     winner = "1" if isinstance(outcomes[0], Added) else "2"
     assert_that(set(await tables.ids()), equal_to({contact.id for contact in lists[winner]}))
+
+
+async def outcomes_of(store: ContactStore, *contacts: Any) -> list[Any]:
+    """What becomes of contacts that are posted one by one at the same moment."""
+    adding = [Deferred.fromCoroutine(store.add([each])).addErrback(lambda failure: failure.value) for each in contacts]
+    return await gatherResults(adding)
+
+
+@sure
+async def test_contacts_posted_at_the_same_moment_share_a_statement_and_each_has_its_own_outcome(
+    tables: Tables,
+) -> None:
+    store = await tables.dialer()
+    await store.add([posted("c1")])
+    outcomes = await outcomes_of(
+        store, posted("c2"), posted("c1"), posted("c1", ivr="*2"), posted("c2"), posted("c2", ivr="*2"), posted("c3")
+    )
+    assert_that(
+        outcomes,
+        contains_exactly(
+            Added(1, 0),
+            Added(0, 1),
+            has_properties(index=0, contact_id="c1"),
+            Added(0, 1),
+            has_properties(index=0, contact_id="c2"),
+            Added(1, 0),
+        ),
+    )
+    assert_that(await tables.ids(), contains_exactly("c1", "c2", "c3"))
+    times = await tables.run("SELECT count(DISTINCT received_time) AS n FROM contacts WHERE id IN ('c2', 'c3')")
+    assert_that(times, contains_exactly({"n": 1}))
+
+
+@sure
+async def test_one_that_cannot_be_stored_does_not_take_those_posted_with_it_along(tables: Tables) -> None:
+    store = await tables.dialer()
+    outcomes = await outcomes_of(store, posted("c1"), posted("c2", ivr="x" * 21), posted("c3"))
+    assert_that(outcomes, contains_exactly(Added(1, 0), instance_of(psycopg2.DataError), Added(1, 0)))
+    assert_that(await tables.ids(), contains_exactly("c1", "c3"))
 
 
 # -- taking ------------------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
--- The first posted contact whose id is stored with other content.
+-- The posted contacts whose id is stored with other content.
 SELECT posted.ordinality - 1 AS index, posted.id
 FROM json_populate_recordset(NULL::contacts, %(contacts)s::json) WITH ORDINALITY AS posted
 JOIN contacts AS stored USING (id)
@@ -11,4 +11,4 @@ WHERE (posted.customer_number, posted.campaign_type, posted.gateway_id, posted.c
        stored.campaign_contact_id, stored.start_time, stored.end_time, stored.priority, stored.ivr,
        stored.dialing_mode, stored.routing_mode, stored.resource_id, stored.queue_name, stored.tenant_id,
        stored.scheduling_metadata)
-ORDER BY posted.ordinality LIMIT 1
+ORDER BY posted.ordinality
