@@ -19,7 +19,7 @@ from dialer.esl.errors import ReplyLost
 from dialer.happenings import Seen
 from dialer.journal import Journal
 from dialer.placing import Placing
-from dialer.settlement import Settlement
+from dialer.settlement import Dropped, Settlement
 from dialer.store.contacts import Change, ContactStore
 from dialer.store.database import DatabaseDown, DatabaseError
 from dialer.takings import Takings
@@ -80,6 +80,7 @@ class Agents:
         self._now = now
         # What cannot be given back now is given back when the database is there again.
         self._requests = Background(DatabaseError)
+        self._given_up: set[str] = set()
         self._replies: dict[str, DeferredLock] = {}
         self._stopping = False
 
@@ -98,7 +99,7 @@ class Agents:
     async def _take_and_ask(self, contact: Contact, permit: Permit) -> None:
         with permit:
             taken_at = self._clock.seconds()
-            taken = await self._takings.run(self._store.take_for_agent(contact))
+            taken = await self._takings.run(contact, self._store.take_for_agent(contact))
             if taken is None:
                 return
             permit.used()
@@ -129,15 +130,21 @@ class Agents:
 
     async def give_up(self, timeout: float) -> int:
         """Return the contacts that have waited for a reply for more than `timeout` seconds; how many."""
-        overdue = await self._store.overdue_replies(timeout)
+        overdue = [each for each in await self._store.overdue_replies(timeout) if each.id not in self._given_up]
         for contact in overdue:
             self.log.warn("No agent reply for contact {id} in {timeout} s", id=contact.id, timeout=timeout)
-            await self._back_to_queue(contact, f"no agent reply in {timeout:g} s")
+            # Not waited for: one that somebody has locked must not keep the slots of the others.
+            self._given_up.add(contact.id)
+            returned = self._settlement.settle(_return(contact, f"no agent reply in {timeout:g} s"))
+            returned.addErrback(lambda failure: failure.trap(Dropped) and None)
+            returned.addCallback(self._gave_up, contact.id)
         return len(overdue)
 
+    def _gave_up(self, _: str | None, contact_id: str) -> None:
+        self._given_up.discard(contact_id)
+
     async def _back_to_queue(self, contact: Contact, reason: str, agent: str | None = None) -> str | None:
-        change = Change(contact.id, contact.taking, Status.AGENT_PENDING, Status.PENDING, agent=agent, reason=reason)
-        return await self._settlement.settle_soon(change)
+        return await self._settlement.settle_soon(_return(contact, reason, agent))
 
     # -- the reply -------------------------------------------------------------------------------------------------
 
@@ -227,3 +234,8 @@ class Agents:
         for lock in list(self._replies.values()):
             await lock.run(lambda: None)
         await self._requests.drain()
+
+
+def _return(contact: Contact, reason: str, agent: str | None = None) -> Change:
+    """The change that puts a contact back into its queue that waited for an agent."""
+    return Change(contact.id, contact.taking, Status.AGENT_PENDING, Status.PENDING, agent=agent, reason=reason)

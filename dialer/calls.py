@@ -51,6 +51,8 @@ class Calls:
         self._limits = limits
         self._journal = journal
         self._calls: dict[str, Call] = {}
+        self.coming: set[str] = set()
+        """The ids of contacts that are taken and whose command is still to be sent: they are no calls yet."""
         self._foreign_jobs: dict[str, str] = {}
         self._ends = SeenEnds(clock)
         # What a lost reply or a database outage leaves open, reconciling and the settlement close.
@@ -235,7 +237,9 @@ class Calls:
         the call counts as young from the answer on, but an end is its own from the question on.
         """
         contact = held.contact
-        if contact.status is not Status.DIALED or contact.id in self._calls or self._store.never_sent(contact):
+        if contact.status is not Status.DIALED or contact.id in self._calls or contact.id in self.coming:
+            return
+        if self._store.never_sent(contact):
             return
         ago = max(0.0, held.dialed_ago or 0.0)
         call = self._calls[contact.id] = Call(contact, self._clock.seconds() - ago, bridged=contact.bridged)

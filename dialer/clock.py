@@ -10,6 +10,13 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from zope.interface import implementer
 
 
+def _boot_time() -> float:
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+_seconds = _boot_time if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic
+
+
 @implementer(IReactorTime)
 class MonotonicClock:
     """The reactor's timers with seconds that only go forward: the reactor itself goes by the time of day, and a lease
@@ -19,8 +26,8 @@ class MonotonicClock:
         self._reactor = reactor
 
     def seconds(self) -> float:
-        """Seconds since some moment."""
-        return time.monotonic()
+        """Seconds since some moment, those in which the machine slept included where the system counts them."""
+        return _seconds()
 
     def callLater(self, delay: float, callable: Callable[..., Any], *args: object, **kw: object) -> IDelayedCall:
         """As the reactor's."""

@@ -19,6 +19,7 @@ from dialer.esl.fleet import Fleet
 from dialer.lease import Lease
 from dialer.placing import Placing
 from dialer.selection import own_first
+from dialer.settlement import Kept
 from dialer.store.contacts import EXPIRE_AT_ONCE, ContactStore
 from dialer.store.database import DatabaseError
 from dialer.store.queue import QueueStore, Wanted
@@ -31,6 +32,9 @@ DOWN_KEPT = 1000
 APART = 0.03
 """Seconds between the beginnings of two early cycles: of many freed slots each costs a part of a choice, not one of its
 own, and none of them stays free for longer than that."""
+
+SKIPPED_KEPT = 1000
+"""Contacts that could not be had that are remembered until the next timed cycle."""
 
 LOOK_AGAIN = 0.5
 """Seconds until a cycle that met another dialer at the head of its list looks again."""
@@ -84,6 +88,7 @@ class Cycle(Service):
         self._early = -math.inf
         self._burned = 0
         self._down: set[str] = set()
+        self._skipped: set[str] = set()
         self._later: IDelayedCall | None = None
         self._later_due = math.inf
         self._attempted = False
@@ -156,6 +161,7 @@ class Cycle(Service):
         if not early:
             self._burned = 0
             self._down.clear()
+            self._skipped.clear()
             while await self._store.expire() == EXPIRE_AT_ONCE:
                 pass
         types = self._dialable()
@@ -165,7 +171,8 @@ class Cycle(Service):
         slots = self._capacity - active - self._burned
         if slots <= 0:
             return
-        wanted = Wanted(slots, self._capacity, types, avoid=frozenset(self._down), early=early)
+        avoid, skip = frozenset(self._down), frozenset(self._skipped)
+        wanted = Wanted(slots, self._capacity, types, avoid=avoid, early=early, skip=skip)
         if await self._dial(await self._queue.choose(wanted)):
             self._due.early = True
 
@@ -177,9 +184,15 @@ class Cycle(Service):
         try:
             return await self._place_all(contacts)
         finally:
-            if await self._takings.settled():
-                # Another dialer was faster: its contacts are gone before long, and ours can fill the slots.
+            if missed := await self._takings.settled():
+                # Another dialer was faster: its contacts are gone before long, and ours can fill the slots. Or somebody
+                # has locked them: until the next timed cycle they hold up nobody behind them.
+                self._skip(*missed)
                 self._look_again_in(LOOK_AGAIN)
+
+    def _skip(self, *contact_ids: str) -> None:
+        if len(self._skipped) + len(contact_ids) <= SKIPPED_KEPT:
+            self._skipped.update(contact_ids)
 
     async def _place_all(self, contacts: Sequence[Contact]) -> bool:
         again = False
@@ -192,7 +205,12 @@ class Cycle(Service):
             if contact.campaign_type not in self._dialable():
                 # The switch was lost meanwhile: an agent would be reserved in vain, or the calls are being compared.
                 continue
-            outcome = await self._place(contact)
+            try:
+                outcome = await self._place(contact)
+            except Kept:
+                # What became of it cannot be written now, as somebody has locked it; it is kept. The others go on.
+                self._skip(contact.id)
+                continue
             if outcome is Placed.NOT_NOW:
                 break
             # Its slot is left over, and it is not eligible again at once: the next in line may have it. One that

@@ -32,6 +32,10 @@ READY_WITHIN = 5.0
 LOOK_AGAIN = 0.2
 """Seconds between two looks for that."""
 
+LONGEST_WAIT = 5.0
+"""Seconds between the taking of a contact and its command, at most: half of the age from which on a call that EFSwitch
+does not have may be taken for gone. One whose commit or whose turn took longer goes back to its queue."""
+
 LEAD = 0.03
 """Seconds that a contact is taken before its turn to be sent, at most: several times what a commit takes, so that the
 database holds up nobody's turn, and little against what `dial_time` means to anybody."""
@@ -100,9 +104,11 @@ class Placing:
             return switch
         try:
             arguments = self._writer.ivr(contact, switch)
-        except CannotBeCarried as error:
+        except BaseException as error:
             self._ahead.release()
-            return await self._unspeakable(contact, error)
+            if isinstance(error, CannotBeCarried):
+                return await self._unspeakable(contact, error)
+            raise
         self._calls.background.detach(self._take_and_send(contact, switch, arguments))
         return Placed.SENT
 
@@ -135,10 +141,12 @@ class Placing:
         before, self._latest = self._latest, Deferred()
         gone = self._latest
         self._unsent[switch.name] += 1
+        self._calls.coming.add(contact.id)
         try:
             sending = await self._take_and_write(contact, switch, arguments, before)
         finally:
             self._unsent[switch.name] -= 1
+            self._calls.coming.discard(contact.id)
             self._ahead.release()
             # Also when it never waited for its turn: the next must not overtake those that still do.
             before.addBoth(lambda _: gone.callback(None))
@@ -150,15 +158,19 @@ class Placing:
     ) -> Deferred[Placed] | None:
         """Take it, and write its command after `before`, the turn of the one before it; what fires with the outcome."""
         taken_at = self._clock.seconds()
-        dialed = await self._takings.run(self._store.take_for_call(contact, switch.name))
+        dialed = await self._takings.run(contact, self._store.take_for_call(contact, switch.name))
         if dialed is None:
             return None
         self.log.info("CAMPAIGN TYPE: {type}, contact {id}", type=dialed.campaign_type, id=dialed.id)
         await before
         try:
-            permit = await self._throttle.acquire()
+            permit = await self._throttle.acquire(taken=True)
         except ThrottleClosed:
             await self._settle(dialed, Status.PENDING, reason="the dialer stopped before it was sent")
+            return None
+        if self._clock.seconds() - taken_at > LONGEST_WAIT:
+            permit.unused()
+            await self._settle(dialed, Status.PENDING, reason="its turn did not come in time")
             return None
         permit.used()
         # The command is written before this first waits.

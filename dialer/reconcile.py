@@ -41,7 +41,8 @@ LONGEST_UNTOLD = 60.0
 class Reconcile(Service):
     """Compares after each connect and every `interval` seconds, and takes over what dead dialers held.
 
-    `agent_reply_timeout` and `max_call_time` are seconds; `steady` says for how many the database has not failed.
+    `agent_reply_timeout` and `max_call_time` are seconds; `steady` says for how many the database has not failed,
+    `may_act` whether this process has its lease.
     """
 
     log = Logger()
@@ -59,6 +60,7 @@ class Reconcile(Service):
         agent_reply_timeout: float,
         max_call_time: float,
         steady: Callable[[], float],
+        may_act: Callable[[], bool],
     ) -> None:
         self._clock = clock
         self._store = store
@@ -69,6 +71,7 @@ class Reconcile(Service):
         self._agent_reply_timeout = agent_reply_timeout
         self._max_call_time = max_call_time
         self._steady = steady
+        self._may_act = may_act
         self._second_look: IDelayedCall | None = None
         self._looking: Deferred[None] | None = None
         self._suspected: set[Switch] = set()
@@ -205,9 +208,11 @@ class Reconcile(Service):
     async def _look(self) -> None:
         began = self._clock.seconds()
         try:
-            await self._take_over()
-            await self._agree_with_database()
-            await self._agents.give_up(self._agent_reply_timeout)
+            # Without a lease what is stored under its name may already be another process's.
+            if self._may_act():
+                await self._take_over()
+                await self._agree_with_database()
+                await self._agents.give_up(self._agent_reply_timeout)
         except DatabaseError as error:
             self.log.debug("Nothing taken over: {error}", error=error)
         await self._compare_all(self._fleet.switches)

@@ -254,6 +254,7 @@ class Parts:
             agent_reply_timeout=settings.agent_reply_timeout,
             max_call_time=settings.max_call_time,
             steady=self.database.steady,
+            may_act=lambda: self.lease.held,
         )
         self.cycle = Cycle(
             clock,

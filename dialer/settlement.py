@@ -21,7 +21,7 @@ from twisted.logger import Logger
 from dialer.errors import DialerError
 from dialer.pacing import backoff
 from dialer.store.contacts import LOCKED, Change, ContactStore
-from dialer.store.database import DatabaseDown, DatabaseError, Unable
+from dialer.store.database import CommitUnknown, DatabaseDown, DatabaseError, Unable
 
 BATCH = 200
 """Changes written by one statement: bounds its locks; at 300 calls per second a batch is far smaller."""
@@ -37,6 +37,10 @@ LONGEST_RETRY = 2.0
 
 class Dropped(DialerError):
     """The change was not written: too many waited for the database, or the dialer stopped."""
+
+
+class Kept(DatabaseDown):
+    """The change could not be written in time; it is kept until it can."""
 
 
 @define
@@ -84,6 +88,7 @@ class Settlement(Service):
         self._futile = 0
         self._under_way = 0
         self._trouble = False
+        self._unsure = False
         self._most = 0
         self._writing: Deferred[None] | None = None
         self._pause: Deferred[None] | None = None
@@ -126,14 +131,14 @@ class Settlement(Service):
             await self._writing
 
     async def settle_soon(self, change: Change) -> str | None:
-        """As `settle`, for somebody who waits for the answer: fails with DatabaseDown after `patience` seconds.
+        """As `settle`, for somebody who waits for the answer: fails with Kept after `patience` seconds.
 
         The change is written all the same, when the database is back.
         """
         done = self.settle(change)
         soon: Deferred[str | None] = Deferred()
         late = self._clock.callLater(
-            self._patience, soon.errback, DatabaseDown("the change is kept until the database is back")
+            self._patience, soon.errback, Kept("the change is kept until the database takes it")
         )
 
         def forward(result: object) -> None:
@@ -179,6 +184,7 @@ class Settlement(Service):
                     changed = await self._store.apply([waiting.change for waiting in batch])
                 except DatabaseError as error:
                     self._under_way = 0
+                    self._unsure |= isinstance(error, CommitUnknown)
                     if self._stopping:
                         self._put_back(batch)
                         self._drop_all()
@@ -275,10 +281,13 @@ class Settlement(Service):
             self.log.info("The database takes results of calls again, up to {count} were kept", count=self._most)
             self._trouble, self._most = False, 0
 
-    def _tell(self, batch: Sequence[_Waiting], changed: dict[tuple[str, int], str]) -> None:
-        statuses = [changed.pop((waiting.change.contact_id, waiting.change.taking), None) for waiting in batch]
+    def _tell(self, batch: Sequence[_Waiting], made: dict[tuple[str, int], str]) -> None:
+        statuses = [made.pop((waiting.change.contact_id, waiting.change.taking), None) for waiting in batch]
         try:
-            self._on_settled([w.change for w, status in zip(batch, statuses, strict=True) if status is not None])
+            # What a commit of unknown outcome has changed, the next one finds changed: it counts as if by this one.
+            told, self._unsure = self._unsure, False
+            changed = [w for w, status in zip(batch, statuses, strict=True) if told or status is not None]
+            self._on_settled([waiting.change for waiting in changed])
         except Exception:
             self.log.failure("Telling of settled contacts failed")
         for waiting, status in zip(batch, statuses, strict=True):

@@ -20,36 +20,37 @@ class Takings:
 
     def __init__(self) -> None:
         self._under_way = Background(DatabaseError)
-        self._missed = 0
+        self._missed: list[str] = []
         self._trouble: DatabaseError | None = None
 
-    async def run(self, taking: Taking) -> Contact | None:
-        """Run a taking; returns and fails as it does."""
+    async def run(self, contact: Contact, taking: Taking) -> Contact | None:
+        """Run the taking of a contact; returns and fails as it does."""
         try:
             taken = await self._under_way.run(taking)
         except DatabaseError as error:
             self._trouble = error
             raise
-        self._missed += taken is None
+        if taken is None:
+            self._missed.append(contact.id)
         return taken
 
     @property
-    def missed(self) -> int:
-        """How many contacts were missed since `settled` was last asked."""
-        return self._missed
+    def missed(self) -> bool:
+        """Whether a contact was missed since `settled` was last asked."""
+        return bool(self._missed)
 
     @property
     def trouble(self) -> DatabaseError | None:
         """What went wrong since `settled` was last asked, if anything."""
         return self._trouble
 
-    async def settled(self) -> int:
-        """Fires when none is under way, with how many contacts were missed since this was last asked.
+    async def settled(self) -> list[str]:
+        """Fires when none is under way, with the ids of the contacts that were missed since this was last asked.
 
         Fails with the DatabaseError of one that failed since then.
         """
         await self._under_way.drain()
-        missed, self._missed = self._missed, 0
+        missed, self._missed = self._missed, []
         trouble, self._trouble = self._trouble, None
         if trouble is not None:
             raise trouble

@@ -19,7 +19,10 @@ EVERY = 1.0
 LEAST = 500
 """Changes that are worth folding: so many are read with each selection, in less than a millisecond."""
 
-LEARN_EVERY = 5.0
+MEND_AGAIN = 60.0
+"""Seconds until the tally is held against the contacts again when the database did not let that end."""
+
+LEARN_EVERY = 15.0
 """Seconds between two looks at whether PostgreSQL still knows its tables: choosing by what was true of an empty table
 takes ten times as long."""
 
@@ -34,7 +37,7 @@ class Tally(Service):
         self._clock = clock
         self._store = store
         self._learn_at = -math.inf
-        self._mended = False
+        self._mend_at = -math.inf
         self._at_work: Deferred[None] | None = None
         self._loop = LoopingCall(self._look)
         self._loop.clock = clock
@@ -60,12 +63,21 @@ class Tally(Service):
 
         return at_work.addBoth(ended)
 
+    async def _mend(self) -> None:
+        self._mend_at = self._clock.seconds() + MEND_AGAIN
+        try:
+            wrong = await self._store.mend()
+        except DatabaseError as error:
+            self.log.warn("The tally was not held against the contacts yet: {error}", error=error)
+        else:
+            self._mend_at = math.inf
+            if wrong:
+                self.log.error("The tally of contacts was wrong for {wrong} kinds; put right", wrong=wrong)
+
     async def _keep(self) -> None:
         try:
-            if not self._mended:
-                self._mended = True
-                if wrong := await self._store.mend():
-                    self.log.error("The tally of contacts was wrong for {wrong} kinds; put right", wrong=wrong)
+            if self._clock.seconds() >= self._mend_at:
+                await self._mend()
             await self._store.fold(LEAST)
             if self._clock.seconds() >= self._learn_at:
                 self._learn_at = self._clock.seconds() + LEARN_EVERY

@@ -69,6 +69,7 @@ class Throttle:
         self._clock = clock
         self._pace = Pace(rate)
         # Ordered dictionaries as queues: whoever gives up in the middle is found without a search.
+        self._taken: OrderedDict[Deferred[Permit], None] = OrderedDict()
         self._first: OrderedDict[Deferred[Permit], None] = OrderedDict()
         self._others: OrderedDict[Deferred[Permit], None] = OrderedDict()
         self._timer: IDelayedCall | None = None
@@ -90,10 +91,11 @@ class Throttle:
     @property
     def waiting(self) -> int:
         """How many callers wait for their turn."""
-        return len(self._first) + len(self._others)
+        return len(self._taken) + len(self._first) + len(self._others)
 
-    def acquire(self, *, first: bool = False) -> Deferred[Permit]:
-        """Fires with a permit when it is the caller's turn; those with `first` go before all others.
+    def acquire(self, *, first: bool = False, taken: bool = False) -> Deferred[Permit]:
+        """Fires with a permit when it is the caller's turn; those with `first` go before all others, and those with
+        `taken`, who have come close to their turn by `soon`, before these.
 
         Whoever gets one must settle it. Cancelling gives the turn to the next. Fails with ThrottleClosed when the
         throttle is closed before.
@@ -101,18 +103,18 @@ class Throttle:
         if self._closed:
             return fail(ThrottleClosed())
         waiter: Deferred[Permit] = Deferred(self._give_up)
-        (self._first if first else self._others)[waiter] = None
+        (self._taken if taken else self._first if first else self._others)[waiter] = None
         self._grant()
         return waiter
 
     async def soon(self, lead: float) -> None:
-        """Returns when the next permit is at most `lead` seconds away, as far as is known.
+        """Returns when a permit for one more caller is at most `lead` seconds away, as far as is known.
 
         For who has something to do before its turn. Fails with ThrottleClosed, as `acquire` does.
         """
         while not self._closed:
             now = self._clock.seconds()
-            away = self._pace.earliest(now) - now
+            away = self._pace.earliest(now) - now + self.waiting / self.rate
             if away <= lead:
                 return
             pause: Deferred[None] = deferLater(self._clock, min(away - lead, LOOK_AGAIN))
@@ -131,7 +133,8 @@ class Throttle:
         self._closed = True
         for pause in list(self._pauses):
             pause.cancel()
-        waiters = [*self._first, *self._others]
+        waiters = [*self._taken, *self._first, *self._others]
+        self._taken.clear()
         self._first.clear()
         self._others.clear()
         self._schedule()
@@ -141,6 +144,7 @@ class Throttle:
                 waiter.errback(ThrottleClosed())
 
     def _give_up(self, waiter: Deferred[Permit]) -> None:
+        self._taken.pop(waiter, None)
         self._first.pop(waiter, None)
         self._others.pop(waiter, None)
         self._schedule()
@@ -163,7 +167,7 @@ class Throttle:
                 now = self._clock.seconds()
                 if self._pace.earliest(now) > now:
                     break
-                waiter, _ = (self._first or self._others).popitem(last=False)
+                waiter, _ = (self._taken or self._first or self._others).popitem(last=False)
                 self._pace.grant(now)
                 waiter.callback(Permit(self))
         finally:

@@ -124,7 +124,7 @@ def test_nobody_is_asked_by_a_dialer_that_lost_its_lease_since_it_took_the_conta
 def test_nobody_is_asked_for_a_contact_that_somebody_else_has_and_it_costs_no_turn(desk: Desk) -> None:
     desk.store.refuses = True
     desk.request()
-    assert_that(result_of(Deferred.fromCoroutine(desk.takings.settled())), is_(1))
+    assert_that(result_of(Deferred.fromCoroutine(desk.takings.settled())), equal_to(["c1"]))
     assert_that((desk.vc.asked, desk.results.changes), equal_to(([], [])))
     assert_that(desk.throttle.acquire().called, is_(True))
 

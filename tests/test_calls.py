@@ -558,3 +558,12 @@ def test_a_lost_reply_and_a_refusal_are_noted(bench: Bench) -> None:
     )
     bench.wait()
     assert_that([change.reason for change in bench.results.changes], equal_to(["DESTINATION_OUT_OF_ORDER"]))
+
+
+def test_a_contact_that_is_still_to_be_sent_is_not_taken_for_a_call(bench: Bench) -> None:
+    bench.calls.coming.add("c1")
+    bench.adopt(held())
+    assert_that(bench.live, empty())
+    bench.calls.coming.discard("c1")
+    bench.adopt(held())
+    assert_that(bench.live, contains_exactly("c1"))

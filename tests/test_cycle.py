@@ -80,6 +80,7 @@ class Queue:
         self._table._note("choose")
         self.wanted.append(wanted)
         waiting = [each for each in self._table.waiting if each.gateway_id not in wanted.avoid]
+        waiting = [each for each in waiting if each.id not in wanted.skip]
         return [each for each in waiting if each.campaign_type in wanted.types][: wanted.slots]
 
 
@@ -139,6 +140,7 @@ class Bench:
         """What becomes of a contact whose turn it is: it is no longer waiting, but when it was held or taken."""
         assert contact.campaign_type is kind
         self.placed.append(contact.id)
+        self.last = contact
         outcome = self.outcome(contact)
         if isinstance(outcome, Deferred):
             outcome = await outcome
@@ -154,7 +156,7 @@ class Bench:
         async def taking() -> Contact | None:
             return await taken
 
-        running = Deferred.fromCoroutine(self.takings.run(taking()))
+        running = Deferred.fromCoroutine(self.takings.run(self.last, taking()))
         running.addErrback(lambda failure: failure.trap(DatabaseDown))
         return Placed.SENT
 
@@ -855,7 +857,7 @@ def test_a_list_ends_where_another_dialer_was_faster(bench: Bench) -> None:
 
     def outcome(contact: Contact) -> Placed:
         if contact.id == "a":
-            result_of(Deferred.fromCoroutine(bench.takings.run(missed())))
+            result_of(Deferred.fromCoroutine(bench.takings.run(contact, missed())))
         return Placed.SENT
 
     bench.outcome = outcome

@@ -13,7 +13,7 @@ from dialer.esl.errors import BadCommand, ReplyLost, SwitchDown
 from dialer.esl.fleet import Fleet, Route, RouteKind
 from dialer.esl.gateways import FRESH, GatewayStatus
 from dialer.pacing import STRETCH
-from dialer.placing import LEAD, LOOK_AGAIN, READY_WITHIN, NotReady
+from dialer.placing import LEAD, LONGEST_WAIT, LOOK_AGAIN, READY_WITHIN, NotReady
 from dialer.store.contacts import Change
 from dialer.store.database import DatabaseDown
 from dialer.throttle import ThrottleClosed
@@ -53,7 +53,7 @@ def test_a_contact_that_somebody_else_has_is_not_dialed_and_costs_no_turn(bench:
     if kind is AGENT:
         assert_that(placed, is_(Placed.TAKEN_ALREADY))
     else:
-        assert_that(result_of(bench.takings_ended()), is_(1))
+        assert_that(result_of(bench.takings_ended()), equal_to(["c1"]))
     assert_that((bench.pbx.sent, bench.live, bench.settled), equal_to(([], [], [])))
     bench.store.refuses = False
     assert_that(result_of(bench.begin(contact(kind, "c2"))), is_(Placed.SENT))
@@ -556,3 +556,15 @@ def test_a_lost_lease_is_told_as_the_reason(bench: Bench) -> None:
     bench.lease_since = bench.clock.seconds() + 0.1
     bench.place(contact())
     assert_that([change.reason for change in bench.results.changes], equal_to(["the dialer lost its lease"]))
+
+
+def test_a_contact_whose_taking_took_too_long_is_given_back_unsent(bench: Bench) -> None:
+    bench.store.slow = {"c1": Deferred()}
+    bench.begin(contact())
+    bench.wait(LONGEST_WAIT + 1)
+    bench.store.slow["c1"].callback(None)
+    bench.wait(1)
+    assert_that(bench.sent, empty())
+    (back,) = bench.results.changes
+    assert_that((back.to, back.reason), equal_to((Status.PENDING, "its turn did not come in time")))
+    assert_that(bench.calls.coming, empty())

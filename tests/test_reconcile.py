@@ -114,6 +114,7 @@ class Ward:
         self.table = Table(self.bench.results.changes)
         self.agents = Waiting()
         self.steady = inf
+        self.held = True
         self.reconcile: Any = Reconcile(
             self.clock,
             self.table,  # type: ignore[arg-type]
@@ -124,6 +125,7 @@ class Ward:
             agent_reply_timeout=REPLY_TIMEOUT,
             max_call_time=MAX_CALL_TIME,
             steady=lambda: self.steady,
+            may_act=lambda: self.held,
         )
 
     def hold(self, contact_id: str = "c1", *, ago: float = 60.0, kind: Any = IVR, **fields: Any) -> None:
@@ -659,3 +661,10 @@ def test_after_a_stop_nobody_looks_at_others_ends(ward: Ward) -> None:
     ward.stop()
     ward.clock.pump([0.5] * 20)
     assert_that((ward.settled, ward.clock.getDelayedCalls()), equal_to(([], [])))
+
+
+def test_without_a_lease_nothing_is_taken_over_adopted_or_given_up(ward: Ward) -> None:
+    ward.held = False
+    asked = ward.table.asked
+    ward.pass_time(INTERVAL)
+    assert_that(ward.table.asked, is_(asked))

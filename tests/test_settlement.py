@@ -568,3 +568,12 @@ def test_a_stop_that_takes_too_long_can_be_left_behind_while_the_statement_goes_
     bench.store.commit()
     bench.store.fail(DatabaseDown("down"))
     assert_that((result_of(done[0]), type(error_of(done[1]))), equal_to(("ended", Dropped)))
+
+
+def test_what_a_commit_of_unknown_outcome_may_have_changed_counts_as_changed() -> None:
+    bench = Bench()
+    bench.settle("a")
+    bench.store.fail(CommitUnknown("lost"))
+    bench.clock.advance(LONGEST_RETRY)
+    bench.store.commit(but=["a"])
+    assert_that(bench.told, equal_to([["a"]]))

@@ -11,7 +11,7 @@ from twisted.internet.task import Clock
 
 from dialer.store.database import CommitUnknown, DatabaseDown
 from dialer.store.tally import TallyStore
-from dialer.tally import EVERY, LEARN_EVERY, LEAST, Tally
+from dialer.tally import EVERY, LEARN_EVERY, LEAST, MEND_AGAIN, Tally
 from tests.hygiene import LoggedFailures
 from tests.service.shared import listening
 from tests.stand_in import stands_in_for
@@ -168,3 +168,12 @@ def test_a_stop_that_takes_too_long_can_be_left_behind(bench: Bench) -> None:
     stopped.cancel()
     assert_that(stopped.called, is_(True))
     assert_that(bench.clock.getDelayedCalls(), empty())
+
+
+@pytest.mark.parametrize("error", [DatabaseDown("down"), CommitUnknown("lost")])
+def test_a_comparison_that_failed_is_made_again_until_one_succeeds(bench: Bench, error: Exception) -> None:
+    bench.store.fails["mend"] = error
+    bench.start()
+    assert_that(bench.later(2 * MEND_AGAIN).count("mend"), is_(2))
+    bench.store.fails.clear()
+    assert_that(bench.later(3 * MEND_AGAIN).count("mend"), is_(1))

@@ -41,10 +41,10 @@ def clock() -> Iterator[Clock]:
 class Caller:
     """Acquires a permit and keeps what comes."""
 
-    def __init__(self, throttle: Throttle, *, first: bool = False) -> None:
+    def __init__(self, throttle: Throttle, *, first: bool = False, taken: bool = False) -> None:
         self.permit: Permit | None = None
         self.error: BaseException | None = None
-        self.deferred: Deferred[Permit] = throttle.acquire(first=first)
+        self.deferred: Deferred[Permit] = throttle.acquire(first=first, taken=taken)
         self.deferred.addCallbacks(self._served, self._failed)
 
     def _served(self, permit: Permit) -> None:
@@ -423,3 +423,32 @@ def test_who_waits_no_longer_for_the_turn_to_be_near_leaves_no_timer(clock: Cloc
     assert_that(clock.getDelayedCalls(), has_length(1))
     clock.advance(1)
     assert_that((staying.called, clock.getDelayedCalls()), equal_to((True, [])))
+
+
+def use_one(throttle: Throttle) -> None:
+    permit = Caller(throttle).permit
+    assert permit is not None
+    permit.used()
+
+
+def test_who_is_near_its_turn_goes_before_those_who_go_first(clock: Clock) -> None:
+    throttle = Throttle(clock, 10.0)
+    use_one(throttle)
+    first, taken = Caller(throttle, first=True), Caller(throttle, taken=True)
+    clock.advance(1.01 / 10)
+    assert_that((taken.served, first.served), equal_to((True, False)))
+    throttle.close()
+
+
+def test_soon_counts_those_who_already_wait(clock: Clock) -> None:
+    throttle = Throttle(clock, 10.0)
+    use_one(throttle)
+    waiting = [Caller(throttle, first=True) for _ in range(3)]
+    near = Deferred.fromCoroutine(throttle.soon(0.01))
+    for caller in waiting:
+        assert_that(near.called, is_(False))
+        clock.pump([0.01] * 11)
+        assert caller.permit is not None
+        caller.permit.used()
+    clock.pump([0.01] * 11)
+    assert_that(near.called, is_(True))

@@ -26,24 +26,24 @@ UNDECIDED = 1000
 
 @frozen
 class Claim:
-    """A claim of one contact: the taking that it starts from, the taking and the status that it leads to, and the event
-    that its transaction writes into the history."""
+    """A claim of one contact: the taking that it starts from, and the taking and the status that it leads to."""
 
     contact_id: str
     before: int
     taking: int
     status: Status
-    event: str
 
 
 class Claims:
-    """The claims of one dialer. `undo` gives a contact back that was claimed and for which nothing was sent."""
+    """The claims of one process. `undo` gives a contact back that was claimed and for which nothing was sent."""
 
     log = Logger()
 
-    def __init__(self, database: Database, *, owner: str, undo: Callable[[Contact], Awaitable[object]]) -> None:
+    def __init__(
+        self, database: Database, *, owner: str, instance: str, undo: Callable[[Contact], Awaitable[object]]
+    ) -> None:
         self._database = database
-        self._owner = owner
+        self._me = {"owner": owner, "instance": instance}
         self._undo = undo
         self._undecided: dict[str, Claim] = {}
         self._left: deque[Claim] = deque()
@@ -95,7 +95,7 @@ class Claims:
         """
         if await self._database.run(sql("claim_void"), {"id": claim.contact_id, "taking": claim.before}):
             return None
-        rows = await self._database.run(sql("claim_made"), asdict(claim) | {"owner": self._owner})
+        rows = await self._database.run(sql("claim_made"), asdict(claim) | self._me)
         return contact_of(rows[0]) if rows else None
 
     def _settle_later(self, claim: Claim) -> None:

@@ -118,7 +118,7 @@ class ContactStore:
         self._on_messages = on_messages
         self._adds = Gather(clock, self._add_singles, most=ADD_AT_ONCE)
         self._takes = Gather(clock, self._take_all, most=TAKE_AT_ONCE)
-        self._claims = Claims(database, owner=owner, undo=self._undo)
+        self._claims = Claims(database, owner=owner, instance=instance, undo=self._undo)
         self.owner = owner
 
     async def add(self, contacts: Sequence[NewContact]) -> Added:
@@ -191,7 +191,7 @@ class ContactStore:
         return await self._take(contact, Status.AGENT_PENDING, None)
 
     async def _take(self, contact: Contact, status: Status, switch: str | None) -> Contact | None:
-        claim = Claim(contact.id, contact.taking, contact.taking + 1, status, "taken")
+        claim = Claim(contact.id, contact.taking, contact.taking + 1, status)
         try:
             return await self._claims.make(claim, lambda: self._takes.put(_Take(contact, status, switch)))
         except CommitUnknown:
@@ -213,7 +213,7 @@ class ContactStore:
     async def dial_agent(self, contact: Contact, agent: str, switch: str) -> Contact | None:
         """agent_pending → dialed for this dialer. None when it no longer waits for this reply, or is past its end."""
         asked = self._me | {"id": contact.id, "taking": contact.taking, "agent": agent, "switch": switch}
-        claim = Claim(contact.id, contact.taking, contact.taking, Status.DIALED, "agent_reserved")
+        claim = Claim(contact.id, contact.taking, contact.taking, Status.DIALED)
 
         async def dial() -> dict[str, Any] | None:
             rows = await self._database.run(sql("dial_agent"), asked)

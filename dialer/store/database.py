@@ -223,8 +223,10 @@ class Database(Service):
         answer = Deferred.fromCoroutine(tried())
         try:
             return await answer.addTimeout(self._timeout, self._reactor, onTimeoutCancel=too_late)
-        except DatabaseError:
-            self._failed_at = self._reactor.seconds()
+        except DatabaseError as error:
+            # One that somebody's lock, or its own length, kept from being done says nothing about the database.
+            if not (isinstance(error, Unable) and error.cancelled):
+                self._failed_at = self._reactor.seconds()
             raise
 
     def _shielded(self, link: Link, use: Callable[[Link], Awaitable[T]]) -> Deferred[T]:

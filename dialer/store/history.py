@@ -8,6 +8,9 @@ from dialer.happenings import Happening, Note
 from dialer.store.database import Database
 from dialer.store.queries import sql
 
+LONGEST = 1000
+"""Lines of a history that are told, the latest: one that goes back to its queue every 20 s has thousands in a day."""
+
 
 class HistoryStore:
     """Typed access to `contact_events` and `campaign_controls`; `owner` names this dialer in them.
@@ -37,5 +40,6 @@ class HistoryStore:
         await self._database.run(sql("add_control"), done)
 
     async def of(self, contact_id: str) -> list[Happening]:
-        """All that is known to have happened to a contact, oldest first; nothing for one that never was."""
-        return [Happening(**row) for row in await self._database.run(sql("history"), {"id": contact_id})]
+        """What happened to a contact, oldest first, the last LONGEST lines; nothing for one that never was."""
+        asked = {"id": contact_id, "limit": LONGEST}
+        return [Happening(**row) for row in await self._database.run(sql("history"), asked)]

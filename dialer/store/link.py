@@ -47,8 +47,8 @@ def guarded_dsn(conninfo: str, *, timeout: float, application_name: str) -> str:
         "lock_timeout": milliseconds * 3 // 4,
         "idle_in_transaction_session_timeout": milliseconds * 2,
         "timezone": "UTC",
-        # Every statement finds its rows by an index that was made for it. Left to what PostgreSQL believes of a table
-        # that was filled or emptied since it last looked, some would read all of it, for seconds.
+        # The statements find their rows in large tables by indexes that were made for them. Left to what PostgreSQL
+        # believes of a table that was filled or emptied since it last looked, some would read all of it, for seconds.
         "enable_seqscan": "off",
         "enable_bitmapscan": "off",
         # Compiling a statement of a few milliseconds takes longer than that.

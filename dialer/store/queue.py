@@ -18,13 +18,15 @@ SPARE = 16
 
 @frozen
 class Wanted:
-    """What is asked for: so many free `slots` of `capacity`, contacts of these `types`, none on gateways to `avoid`."""
+    """What is asked for: so many free `slots` of `capacity`, contacts of these `types`, none on gateways to `avoid`.
+    One with an id to `skip` is not chosen, but counted."""
 
     slots: int
     capacity: int
     types: Collection[CampaignType]
     avoid: Collection[str] = field(factory=frozenset)
     early: bool = False
+    skip: Collection[str] = field(factory=frozenset)
 
 
 class QueueStore:
@@ -100,6 +102,7 @@ class QueueStore:
             "counts": [share.contacts for share in shares],
             "types": list(wanted.types),
             "avoid": list(wanted.avoid),
+            "skip": list(wanted.skip),
         }
         return [contact_of(row) for row in await self._database.run(sql("heads"), asked)]
 

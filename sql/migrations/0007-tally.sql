@@ -2,15 +2,29 @@
 -- of each change. The changes are only appended, since a row that every call updates would make all calls wait for each
 -- other; now and then they are folded into the table of sums (tally_fold.sql). What there is, is always the sum of both.
 
--- Contacts that open in the same quarter of an hour are counted together; 0 is for those that are open from the start.
+-- The quarter of an hour of a moment, counted from 1970; what is before or far beyond any campaign is at the ends.
 CREATE FUNCTION quarter_of(moment timestamptz) RETURNS integer LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
-    SELECT COALESCE(floor(extract(epoch FROM moment - timestamptz '1970-01-01 00:00:00+00') / 900)::integer, 0)
+    SELECT CASE
+        WHEN moment < timestamptz '1970-01-01 00:00:00+00' THEN 0
+        WHEN moment > timestamptz '9999-01-01 00:00:00+00' THEN 2147483647
+        ELSE floor(extract(epoch FROM moment - timestamptz '1970-01-01 00:00:00+00') / 900)::integer
+    END
+$$;
+
+-- Contacts that open in the same quarter of an hour are counted together; 0 is for those that are open from the start.
+CREATE FUNCTION opens_of(start_time timestamptz, received_time timestamptz) RETURNS integer
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT CASE WHEN start_time IS NULL OR start_time <= received_time THEN 0 ELSE quarter_of(start_time) END
 $$;
 
 -- A lane is what can be told apart without looking at single contacts: campaign, type, gateway and when it opens. Its
 -- contacts stand in one range of one index, oldest first. It is a hash, for the index's sake.
 ALTER TABLE contacts ADD COLUMN lane bigint GENERATED ALWAYS AS (hashtextextended(
-    campaign_id || chr(31) || campaign_type || chr(31) || gateway_id || chr(31) || quarter_of(start_time)::text, 0)) STORED;
+    campaign_id || chr(31) || campaign_type || chr(31) || gateway_id || chr(31) ||
+    opens_of(start_time, received_time)::text, 0)) STORED;
+
+-- The process (dialers.instance) that took it last: its name alone is not enough to tell whose claim a row shows.
+ALTER TABLE contacts ADD COLUMN claimed_by uuid;
 
 CREATE TABLE tally (
     status         varchar(20) NOT NULL,
@@ -21,7 +35,7 @@ CREATE TABLE tally (
     -- The next three tell apart what is pending, and nothing else.
     lane           bigint      NOT NULL,
     gateway_id     varchar(40) NOT NULL,
-    opens          integer     NOT NULL, -- quarter_of(start_time)
+    opens          integer     NOT NULL, -- opens_of(start_time, received_time)
     contacts       integer     NOT NULL,
     -- No pending contact of the lane has an earlier received_time, nor a lower arrival with this one.
     oldest         timestamptz,
@@ -49,7 +63,7 @@ CREATE VIEW tallied AS
     SELECT status, campaign_id, campaign_type, COALESCE(owner, '') AS owner, COALESCE(call_result, '') AS call_result,
            CASE status WHEN 'pending' THEN lane ELSE 0 END AS lane,
            CASE status WHEN 'pending' THEN gateway_id ELSE '' END AS gateway_id,
-           CASE status WHEN 'pending' THEN quarter_of(start_time) ELSE 0 END AS opens,
+           CASE status WHEN 'pending' THEN opens_of(start_time, received_time) ELSE 0 END AS opens,
            CASE status WHEN 'pending' THEN received_time END AS received_time,
            CASE status WHEN 'pending' THEN arrival END AS arrival
     FROM contacts;
@@ -67,40 +81,44 @@ CREATE VIEW tally_now AS
     SELECT status, campaign_id, campaign_type, owner, call_result, lane, gateway_id, opens,
            contacts, oldest, oldest_arrival FROM tally_changes;
 
--- The transition tables are named so that the same statement serves all three.
-CREATE FUNCTION tally_came() RETURNS trigger LANGUAGE plpgsql AS $$
+-- The same for the rows that a statement inserted, deleted or changed. They run with the rights and in the schema of who
+-- made them, so that whoever may change contacts may do it as before.
+CREATE FUNCTION tally_came() RETURNS trigger LANGUAGE plpgsql
+SECURITY DEFINER SET search_path FROM CURRENT AS $$
 BEGIN
     INSERT INTO tally_changes (status, campaign_id, campaign_type, owner, call_result, lane, gateway_id, opens,
                                contacts, oldest, oldest_arrival)
     SELECT status, campaign_id, campaign_type, COALESCE(owner, ''), COALESCE(call_result, ''),
            CASE status WHEN 'pending' THEN lane ELSE 0 END,
            CASE status WHEN 'pending' THEN gateway_id ELSE '' END,
-           CASE status WHEN 'pending' THEN quarter_of(start_time) ELSE 0 END,
+           CASE status WHEN 'pending' THEN opens_of(start_time, received_time) ELSE 0 END,
            count(*), min(received_time), min(arrival)
     FROM came GROUP BY 1, 2, 3, 4, 5, 6, 7, 8;
     RETURN NULL;
 END $$;
 
-CREATE FUNCTION tally_went() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION tally_went() RETURNS trigger LANGUAGE plpgsql
+SECURITY DEFINER SET search_path FROM CURRENT AS $$
 BEGIN
     INSERT INTO tally_changes (status, campaign_id, campaign_type, owner, call_result, lane, gateway_id, opens, contacts)
     SELECT status, campaign_id, campaign_type, COALESCE(owner, ''), COALESCE(call_result, ''),
            CASE status WHEN 'pending' THEN lane ELSE 0 END,
            CASE status WHEN 'pending' THEN gateway_id ELSE '' END,
-           CASE status WHEN 'pending' THEN quarter_of(start_time) ELSE 0 END,
+           CASE status WHEN 'pending' THEN opens_of(start_time, received_time) ELSE 0 END,
            -count(*)
     FROM went GROUP BY 1, 2, 3, 4, 5, 6, 7, 8;
     RETURN NULL;
 END $$;
 
-CREATE FUNCTION tally_moved() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION tally_moved() RETURNS trigger LANGUAGE plpgsql
+SECURITY DEFINER SET search_path FROM CURRENT AS $$
 BEGIN
     INSERT INTO tally_changes (status, campaign_id, campaign_type, owner, call_result, lane, gateway_id, opens,
                                contacts, oldest, oldest_arrival)
     SELECT status, campaign_id, campaign_type, COALESCE(owner, ''), COALESCE(call_result, ''),
            CASE status WHEN 'pending' THEN lane ELSE 0 END,
            CASE status WHEN 'pending' THEN gateway_id ELSE '' END,
-           CASE status WHEN 'pending' THEN quarter_of(start_time) ELSE 0 END,
+           CASE status WHEN 'pending' THEN opens_of(start_time, received_time) ELSE 0 END,
            sum(n), min(received_time) FILTER (WHERE n > 0), min(arrival) FILTER (WHERE n > 0)
     FROM (
         SELECT 1 AS n, status, campaign_id, campaign_type, owner, call_result, lane, gateway_id, start_time,
@@ -115,7 +133,8 @@ BEGIN
     RETURN NULL;
 END $$;
 
-CREATE FUNCTION tally_emptied() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION tally_emptied() RETURNS trigger LANGUAGE plpgsql
+SECURITY DEFINER SET search_path FROM CURRENT AS $$
 BEGIN
     TRUNCATE tally, tally_changes;
     RETURN NULL;
@@ -139,9 +158,8 @@ CREATE INDEX contacts_by_number ON contacts (customer_number) WHERE status = 'pe
 DROP INDEX contacts_by_campaign;
 CREATE INDEX contacts_by_campaign ON contacts (campaign_id, arrival);
 
--- With the new column.
-DROP VIEW eligible;
-CREATE VIEW eligible AS
+-- With the new columns.
+CREATE OR REPLACE VIEW eligible AS
     SELECT * FROM contacts
     WHERE status = 'pending'
       AND (start_time IS NULL OR start_time <= now())

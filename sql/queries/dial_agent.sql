@@ -3,6 +3,7 @@ WITH dialed AS (
     UPDATE contacts SET
         status = 'dialed',
         owner = %(owner)s,
+        claimed_by = %(instance)s,
         switch = %(switch)s,
         agent = %(agent)s,
         dial_time = now()

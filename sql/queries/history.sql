@@ -1,8 +1,9 @@
--- All that is known to have happened to a contact, oldest first; what its messages and its campaign went through too.
+-- What is known to have happened to a contact, oldest first, the last %(limit)s lines of it; what its messages and its
+-- campaign went through too.
 WITH known AS (
     SELECT received_time, campaign_id FROM contacts WHERE id = %(id)s
 )
-SELECT at, event, taking, dialer, detail FROM (
+SELECT at, event, taking, dialer, detail FROM (SELECT * FROM (
     SELECT 1 AS place, received_time AS at, 'received' AS event, NULL::integer AS taking, NULL AS dialer,
            format('for campaign %%s', campaign_id) AS detail
     FROM known
@@ -17,5 +18,5 @@ SELECT at, event, taking, dialer, detail FROM (
            kind || CASE state WHEN 'waiting' THEN '_waiting' WHEN 'parked' THEN '_parked' ELSE '_delivered' END,
            NULL, NULL, concat_ws(', ', call_result, attempts || ' tries', last_error)
     FROM outbox WHERE contact_id = %(id)s
-) AS happened
+) AS happened ORDER BY at DESC, place DESC LIMIT %(limit)s) AS latest
 ORDER BY at, place

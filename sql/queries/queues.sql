@@ -39,5 +39,7 @@ WITH lanes AS (
 SELECT campaign_id, eligible, oldest, oldest_arrival, busy, campaigns FROM sized
 ORDER BY CASE WHEN %(early)s AND %(capacity)s > campaigns THEN busy END,
          CASE WHEN %(early)s AND %(capacity)s > campaigns OR %(slots)s > campaigns THEN eligible END,
-         oldest, oldest_arrival, campaign_id COLLATE "C"
+         oldest,
+         CASE WHEN NOT (%(early)s AND %(capacity)s > campaigns OR %(slots)s > campaigns) THEN oldest_arrival END,
+         campaign_id COLLATE "C"
 LIMIT %(limit)s

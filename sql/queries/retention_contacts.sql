@@ -7,8 +7,10 @@ WITH page AS (
     ORDER BY ended_time, arrival LIMIT %(limit)s
 ), old AS (
     SELECT contacts.id FROM contacts JOIN page USING (id)
-    WHERE NOT EXISTS (SELECT FROM outbox WHERE contact_id = contacts.id AND state = 'waiting')
-      AND NOT EXISTS (SELECT FROM outbox WHERE contact_id = contacts.id AND state = 'parked')
+    -- A parked END_CHAT is never sent any more: it keeps nothing.
+    WHERE NOT EXISTS (
+        SELECT FROM outbox WHERE contact_id = contacts.id
+          AND state <> 'delivered' AND NOT (state = 'parked' AND kind = 'end_chat'))
     FOR UPDATE OF contacts SKIP LOCKED
 ), removed AS (
     DELETE FROM contacts USING old WHERE contacts.id = old.id RETURNING contacts.id

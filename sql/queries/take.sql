@@ -6,23 +6,24 @@ WITH asked AS (
         %(ids)s::text[], %(takings)s::integer[], %(arrivals)s::bigint[], %(statuses)s::text[], %(switches)s::text[])
         AS asked (id, taking, arrival, status, switch)
 ), free AS (
-    SELECT eligible.id FROM eligible JOIN asked USING (id)
+    SELECT eligible.id, asked.status, asked.switch FROM eligible JOIN asked USING (id)
     WHERE eligible.taking = asked.taking AND eligible.arrival = asked.arrival
     FOR UPDATE OF eligible SKIP LOCKED
 ), taken AS (
     UPDATE contacts SET
-        status = asked.status,
+        status = free.status,
         taking = contacts.taking + 1,
         owner = %(owner)s,
-        switch = asked.switch,
-        dial_time = CASE WHEN asked.status = 'dialed' THEN now() END,
-        agent_time = CASE WHEN asked.status = 'agent_pending' THEN now() END,
+        claimed_by = %(instance)s,
+        switch = free.switch,
+        dial_time = CASE WHEN free.status = 'dialed' THEN now() END,
+        agent_time = CASE WHEN free.status = 'agent_pending' THEN now() END,
         agent = NULL,
         released_agent = NULL,
         bridged = false,
         hold_until = NULL,
         on_return = NULL
-    FROM free JOIN asked USING (id)
+    FROM free
     WHERE contacts.id = free.id
       AND EXISTS (SELECT FROM dialers WHERE id = %(owner)s AND instance = %(instance)s AND lease_until > now())
     RETURNING contacts.*

@@ -1,7 +1,8 @@
 -- Changes become sums. Only under the lock of tally_turn.sql, taken by a statement before this one, so that this one
 -- sees all that the one who held it last has written.
 WITH moved AS (
-    DELETE FROM tally_changes RETURNING *
+    -- So many at a time, however many have come together: one that takes too long would never end.
+    DELETE FROM tally_changes WHERE ctid = ANY(ARRAY(SELECT ctid FROM tally_changes LIMIT %(most)s)) RETURNING *
 ), summed AS (
     SELECT status, campaign_id, campaign_type, owner, call_result, lane, gateway_id, opens,
            sum(contacts) AS contacts, min(oldest) AS oldest, min(oldest_arrival) AS oldest_arrival

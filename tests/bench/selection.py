@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Coroutine, Mapping
+from contextlib import closing
 from random import Random
 from statistics import median
 from typing import Any
 
+import psycopg2
 from twisted.internet.defer import Deferred
 from twisted.internet.threads import blockingCallFromThread
 
@@ -93,15 +95,14 @@ def _measure(bench: Bench, world: World, database: Database, many: int) -> Round
         return median(took)
 
     def grouped() -> float:
+        """On a connection with PostgreSQL's own settings: the dialer's keep it from reading a table in order."""
         took: list[float] = []
-
-        async def once() -> None:
-            began = time.perf_counter()
-            await database.run(_GROUPED)
-            took.append((time.perf_counter() - began) * 1000)
-
-        for _ in range(times):
-            _on_reactor(world, once)
+        with closing(psycopg2.connect(world.conninfo)) as connection, connection.cursor() as cursor:
+            for _ in range(times):
+                began = time.perf_counter()
+                cursor.execute(_GROUPED)
+                cursor.fetchall()
+                took.append((time.perf_counter() - began) * 1000)
         return median(took)
 
     def beside(title: str, few: Mapping[int, float]) -> None:

@@ -95,8 +95,9 @@ async def test_a_contact_that_is_not_over_stays_however_old(tables: Tables, stat
     assert_that(await tables.ids(), contains_exactly("c1"))
 
 
-@pytest.mark.parametrize("kind", ["notification", "end_chat"])
-@pytest.mark.parametrize("state", ["waiting", "parked"])
+@pytest.mark.parametrize(
+    ("state", "kind"), [("waiting", "notification"), ("waiting", "end_chat"), ("parked", "notification")]
+)
 @sure
 async def test_a_contact_stays_while_the_vc_lacks_one_of_its_messages(tables: Tables, state: str, kind: str) -> None:
     store = RetentionStore(tables.database)
@@ -106,6 +107,17 @@ async def test_a_contact_stays_while_the_vc_lacks_one_of_its_messages(tables: Ta
     assert_that(await to_the_end(store.contacts), equal_to([0]))
     await tables.run("UPDATE outbox SET state = 'delivered', delivered_time = now()")
     assert_that(await to_the_end(store.contacts), equal_to([1]))
+
+
+@sure
+async def test_an_end_chat_that_was_parked_long_ago_keeps_nothing_and_goes(tables: Tables) -> None:
+    store = RetentionStore(tables.database)
+    await over(tables, "c1", 31)
+    await message(tables, state="parked", kind="end_chat")
+    await message(tables, "c2", state="parked", kind="end_chat", created=29)
+    assert_that(await to_the_end(store.contacts), equal_to([1]))
+    assert_that(await to_the_end(store.messages), equal_to([1]))
+    assert_that(await messages(tables), contains_exactly("c2"))
 
 
 @sure

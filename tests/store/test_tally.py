@@ -347,3 +347,74 @@ async def test_a_table_that_changed_little_for_its_size_is_not_looked_at(tables:
     assert_that(await learnt(tables), empty())
     await counted(tables, CHANGE[table], rows=2000)
     assert_that(await learnt(tables), equal_to({table}))
+
+
+@pytest.mark.parametrize("slots", [1, 5])
+@sure
+async def test_campaigns_of_the_same_size_and_age_go_by_their_id_in_an_early_cycle(tables: Tables, slots: int) -> None:
+    await tables.run(
+        "INSERT INTO contacts (id, customer_number, campaign_type, gateway_id, campaign_id)"
+        " SELECT 'c' || n, '1', 'IVR', 'gw', 'k' || lpad(n::text, 2, '0') FROM generate_series(59, 0, -1) AS n"
+    )
+    chosen = await QueueStore(tables.database).choose(Wanted(slots, 100, BOTH, early=True))
+    assert_that([contact.campaign_id for contact in chosen], equal_to([f"k{n:02}" for n in range(slots)]))
+
+
+@pytest.mark.parametrize(
+    ("start", "eligible"), [("-infinity", True), ("infinity", False), ("70000-01-01", False), ("0099-01-01", True)]
+)
+@sure
+async def test_times_that_only_another_program_writes_are_counted_too(
+    tables: Tables, start: str, eligible: bool
+) -> None:
+    await tables.put("c1")
+    await tables.run("UPDATE contacts SET start_time = %(start)s", start=start)
+    await check(tables)
+    # Not read as a contact: no datetime of Python's holds some of these times.
+    (row,) = await tables.run("SELECT count(*) AS n FROM eligible")
+    assert_that(row["n"], is_(int(eligible)))
+
+
+@sure
+async def test_a_fold_takes_a_bounded_number_of_changes(tables: Tables, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dialer.store.tally.FOLD_AT_ONCE", 2)
+    for number in range(5):
+        await tables.put(f"c{number}")
+    tally = TallyStore(tables.database)
+    assert_that([await tally.fold(1) for _ in range(4)], equal_to([2, 2, 1, 0]))
+    await check(tables)
+
+
+@sure
+async def test_two_that_mend_at_once_put_a_mistake_right_once(tables: Tables) -> None:
+    await tables.put("c1")
+    await tables.run("INSERT INTO tally_changes SELECT * FROM tally_changes")
+    mending = [Deferred.fromCoroutine(TallyStore(await tables.pool()).mend()) for _ in range(3)]
+    assert_that(sorted(await gatherResults(mending)), equal_to([0, 0, 1]))
+    await check(tables)
+
+
+@sure
+async def test_a_role_that_may_only_change_contacts_still_may(tables: Tables) -> None:
+    await tables.put("c1")
+
+    async def as_a_guest(run: Any) -> None:
+        await run("CREATE ROLE guest")
+        await run("GRANT SELECT, UPDATE ON contacts TO guest")
+        await run("SET LOCAL ROLE guest")
+        await run("SET LOCAL search_path = pg_catalog")
+        await run("UPDATE public.contacts SET status = 'stopped'")
+        await run("RESET ROLE")
+        await run("DROP OWNED BY guest")
+        await run("DROP ROLE guest")
+
+    await tables.database.transaction(as_a_guest)
+    await check(tables)
+
+
+@sure
+async def test_a_locked_contact_that_is_to_be_skipped_does_not_hide_those_behind_it(tables: Tables) -> None:
+    for number in range(3):
+        await tables.put(f"c{number}")
+    chosen = await QueueStore(tables.database).choose(Wanted(1, 1, BOTH, skip={"c0"}))
+    assert_that([contact.id for contact in chosen], contains_exactly("c1"))
