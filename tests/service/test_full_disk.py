@@ -109,6 +109,11 @@ async def world(disk: Disk) -> Any:
 async def calls_up(world: World) -> list[dict[str, Any]]:
     contacts = [ivr(customerNumber=f"+4477009000{number:02}") for number in range(3)]
     await world.load(*contacts)
+
+    def answered() -> bool:
+        return all(any(attempt.answered_at for attempt in world.attempts(contact)) for contact in contacts)
+
+    await world.until(answered, "the customers to answer")
     for contact in contacts:
         await world.until_status(contact, "dialed")
     return contacts

@@ -116,7 +116,6 @@ async def test_the_state_says_which_are_listed_and_without_it_all_that_the_vc_do
     world.vc.behave("notification", "hang")
     await world.load(waits)
     await until_listed(world, "waiting", waits)
-    world.vc.behave("notification", "accept")
 
     async def contacts(query: str) -> set[str]:
         return {m["contactId"] for m in await listed(world, query)} & {c["id"] for c in (refused, waits, told)}
@@ -124,6 +123,7 @@ async def test_the_state_says_which_are_listed_and_without_it_all_that_the_vc_do
     assert_that(await contacts("?state=parked"), equal_to({refused["id"]}))
     assert_that(await contacts("?state=waiting"), equal_to({waits["id"]}))
     assert_that(await contacts(""), equal_to({refused["id"], waits["id"]}))
+    world.vc.behave("notification", "accept")
 
 
 @sure
