@@ -56,7 +56,8 @@ class Flow:
     @property
     def per_second(self) -> float:
         """Contacts that the VC was notified of in the `seconds` from the first originate on, per second."""
-        return sum(each.at < self.began + self.seconds for each in self.notifications) / self.seconds
+        until = self.began + self.seconds
+        return sum(each.at < until for each in self.notifications) / self.seconds
 
     @property
     def began(self) -> float:
@@ -159,7 +160,8 @@ def check(world: World, flow: Flow) -> list[str]:
 def by_second(flow: Flow) -> list[int]:
     """Notifications in each second from the first originate on."""
     counts: dict[int, int] = {}
+    began = flow.began
     for each in flow.notifications:
-        second = int(each.at - flow.began)
+        second = int(each.at - began)
         counts[second] = counts.get(second, 0) + 1
     return [counts.get(second, 0) for second in range(max(counts, default=-1) + 1)]
