@@ -152,7 +152,9 @@ class Api:
         contacts: list[NewContact] = []
 
         def check() -> Iterator[None]:
-            for step in parse_contacts_steps(_posted(request)):
+            posted = _posted(request)
+            yield
+            for step in parse_contacts_steps(posted):
                 contacts.extend(step)
                 yield
 
