@@ -8,10 +8,13 @@ import re
 import subprocess
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
 from threading import Event
 from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import react
 
 ROOT = Path(__file__).parents[1]
 _INHERITED = ("PATH", "HOME", "TMPDIR", "LANG", "LC_ALL")
@@ -123,6 +126,28 @@ def output(command: Sequence[str], cancelled: Event, *, within: float) -> Any:
                 raise RunFailed(f"{' '.join(command)} failed: {printed.strip()[-500:]}") from None
         finally:
             program.stop(5)
+
+
+def run_to_its_end(work: Callable[[Any, Event], Coroutine[Any, Any, None]]) -> None:
+    """Run `work(reactor, cancelled)` as the whole program; a signal sets `cancelled`, and what was started is ended."""
+
+    def go(reactor: Any) -> Deferred[None]:
+        cancelled = Event()
+        ended = Deferred.fromCoroutine(work(reactor, cancelled))
+        over: Deferred[None] = Deferred()
+
+        def tell(result: object) -> object:
+            over.callback(None)
+            return result
+
+        def call_off() -> Deferred[None]:
+            cancelled.set()
+            return over
+
+        reactor.addSystemEventTrigger("before", "shutdown", call_off)
+        return ended.addBoth(tell)
+
+    react(go)
 
 
 def pause(cancelled: Event, seconds: float) -> None:

@@ -13,12 +13,10 @@ from importlib import import_module
 from threading import Event
 from typing import Any
 
-from twisted.internet.defer import Deferred
-from twisted.internet.task import react
 from twisted.internet.threads import deferToThread
 
 from tests.bench.benchmark import Bench, Round, problems, report, table
-from tests.processes import ROOT, RunFailed
+from tests.processes import ROOT, RunFailed, run_to_its_end
 
 NAMES = (
     "throughput",
@@ -105,26 +103,7 @@ async def _main(reactor: Any, given: Namespace, cancelled: Event) -> None:
 def main() -> None:
     """Run what was asked for; status 1 when anything is missing or wrong. A target that is not met is no error."""
     given = _options(sys.argv[1:])
-
-    def go(reactor: Any) -> Deferred[None]:
-        cancelled = Event()
-        ended = Deferred.fromCoroutine(_main(reactor, given, cancelled))
-
-        over: Deferred[None] = Deferred()
-
-        def tell(result: object) -> object:
-            over.callback(None)
-            return result
-
-        def call_off() -> Deferred[None]:
-            """On a signal: let the run stop what it started."""
-            cancelled.set()
-            return over
-
-        reactor.addSystemEventTrigger("before", "shutdown", call_off)
-        return ended.addBoth(tell)
-
-    react(go)
+    run_to_its_end(lambda reactor, cancelled: _main(reactor, given, cancelled))
 
 
 if __name__ == "__main__":

@@ -7,13 +7,10 @@ from argparse import ArgumentParser
 from threading import Event
 from typing import Any
 
-from twisted.internet.defer import Deferred
-from twisted.internet.task import react
-
 from tests.chaos.report import text
 from tests.chaos.run import run
 from tests.chaos.world import Plan
-from tests.processes import RunFailed
+from tests.processes import RunFailed, run_to_its_end
 
 
 def _plan(arguments: list[str]) -> Plan:
@@ -45,24 +42,7 @@ async def _main(reactor: Any, plan: Plan, cancelled: Event) -> None:
 def main() -> None:
     """Run once; status 1 when anything is violated."""
     plan = _plan(sys.argv[1:])
-
-    def go(reactor: Any) -> Deferred[None]:
-        cancelled = Event()
-        ended = Deferred.fromCoroutine(_main(reactor, plan, cancelled))
-        over: Deferred[None] = Deferred()
-
-        def tell(result: object) -> object:
-            over.callback(None)
-            return result
-
-        def call_off() -> Deferred[None]:
-            cancelled.set()
-            return over
-
-        reactor.addSystemEventTrigger("before", "shutdown", call_off)
-        return ended.addBoth(tell)
-
-    react(go)
+    run_to_its_end(lambda reactor, cancelled: _main(reactor, plan, cancelled))
 
 
 if __name__ == "__main__":
