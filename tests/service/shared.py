@@ -17,6 +17,7 @@ from typing import Any
 
 import psycopg2
 import pytest
+import pytest_twisted
 from psycopg2.extensions import make_dsn
 from twisted.internet.task import deferLater
 from twisted.logger import LogEvent, LogLevel, formatEvent, globalLogPublisher
@@ -126,6 +127,21 @@ def outage(reactor: Any, server: tuple[EmbeddedPostgres, str]) -> Outage:
     name = f"outage_{next(_numbers)}"
     administer(conninfo, f"CREATE DATABASE {name}")
     return Outage(embedded, make_dsn(conninfo, dbname=name))
+
+
+TIMEOUT = 0.5
+"""Seconds of DB_CONN_TIMEOUT of a `fragile` world."""
+
+
+@pytest_twisted.async_yield_fixture
+async def fragile(outage: Outage) -> Any:
+    """A world on a database that the test takes away, with a dialer that can dial."""
+    world = World(outage.conninfo, DB_CONN_TIMEOUT=str(TIMEOUT * 1000))
+    await world.open()
+    await world.start()
+    await world.until_ready()
+    yield world
+    await world.close()
 
 
 class Heard:

@@ -16,28 +16,16 @@ from dialer.sandbox.efswitch import Rule, Rules
 from dialer.sandbox.vc import VoiceConnector
 from dialer.store.contacts import ContactStore
 from tests.service import shared
-from tests.service.shared import Outage, listening, stopwatch
+from tests.service.shared import TIMEOUT, Outage, listening, stopwatch
 from tests.service.world import Reply, World, agent, ivr
 
 sure = pytest_twisted.ensureDeferred
 server = shared.server
 outage = shared.outage
+fragile = shared.fragile
 
-TIMEOUT = 0.5
-"""Seconds of DB_CONN_TIMEOUT in these tests."""
 SLACK = 0.7
 """Seconds for everything that is not the wait for the database."""
-
-
-@pytest_twisted.async_yield_fixture
-async def fragile(outage: Outage) -> Any:
-    """A world on a database that the test takes away, with a dialer that can dial."""
-    world = World(outage.conninfo, DB_CONN_TIMEOUT=str(TIMEOUT * 1000))
-    await world.open()
-    await world.start()
-    await world.until_ready()
-    yield world
-    await world.close()
 
 
 CONTROLS = ("start", "stop", "purge")

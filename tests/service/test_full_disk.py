@@ -26,8 +26,8 @@ from hamcrest import (
 from dialer.postgres import EmbeddedPostgres
 from dialer.sandbox.efswitch import Rule, Rules
 from tests.conftest import FAST, wait_for
-from tests.service.shared import listening, stopwatch
-from tests.service.test_outages import KEPT, SLACK, TIMEOUT, is_dialed_to_its_end, results_waiting, soon
+from tests.service.shared import TIMEOUT, listening, stopwatch
+from tests.service.test_outages import KEPT, SLACK, is_dialed_to_its_end, results_waiting, soon
 from tests.service.world import World, ivr
 
 sure = pytest_twisted.ensureDeferred

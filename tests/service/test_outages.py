@@ -30,28 +30,16 @@ from twisted.internet.defer import Deferred, gatherResults
 from dialer import reconcile, service, settlement
 from dialer.sandbox.efswitch import Rule, Rules
 from tests.service import shared
-from tests.service.shared import Outage, administer, listening, stopwatch
+from tests.service.shared import TIMEOUT, Outage, administer, listening, stopwatch
 from tests.service.world import Reply, World, agent, ivr
 
 sure = pytest_twisted.ensureDeferred
 server = shared.server
 outage = shared.outage
+fragile = shared.fragile
 
-TIMEOUT = 0.5
-"""Seconds of DB_CONN_TIMEOUT in these tests."""
 SLACK = 1.0
 """Seconds for everything that is not the wait for the database, on a busy machine."""
-
-
-@pytest_twisted.async_yield_fixture
-async def fragile(outage: Outage) -> Any:
-    """A world on a database that the test takes away, with a dialer that can dial."""
-    world = World(outage.conninfo, DB_CONN_TIMEOUT=str(TIMEOUT * 1000))
-    await world.open()
-    await world.start()
-    await world.until_ready()
-    yield world
-    await world.close()
 
 
 def soon(seconds: float) -> str:
