@@ -179,7 +179,11 @@ class Crossroads(Street):
         assert_that(self.keys(contact), has_length(1), "notifications")
         assert_that(self.keys(contact, "/end-chat"), has_length(end_chats), "END_CHATs")
         assert_that(self.vc.summary()["violations"], is_(0))
-        assert_that((await self.get("/status")).body["totalActiveCalls"], is_(self.standing))
+        await self.until(self._no_other_call, "no call but those that stand")
+
+    async def _no_other_call(self) -> bool:
+        """Whether all slots are free again; another contact of the same test may still be in its call."""
+        return bool((await self.get("/status")).body["totalActiveCalls"] == self.standing)
 
     def waiting(self, contact: dict[str, Any]) -> list[dict[str, Any]]:
         """What the VC is still to be told about a contact."""
