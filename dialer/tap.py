@@ -11,7 +11,7 @@ from twisted.application.service import IService, MultiService
 from twisted.logger import ILogObserver
 from twisted.python import usage
 
-from dialer import logs, settings
+from dialer import environment, logs
 
 
 class Options(usage.Options):
@@ -34,8 +34,8 @@ class Root(MultiService):
 def makeService(options: Options) -> IService:  # noqa: ARG001  there are none
     """The whole dialer. A wrong setting ends the process with one line that names it."""
     try:
-        configured = settings.load(os.environ)
-    except settings.SettingsError as error:
+        configured = environment.load(os.environ)
+    except environment.SettingsError as error:
         raise SystemExit(f"dialer: {error}") from None
     # Only now: importing klein installs the reactor, which twistd's own options choose.
     from twisted.internet import reactor  # noqa: PLC0415

@@ -23,7 +23,8 @@ from hypothesis import strategies as st
 from psycopg2.extensions import parse_dsn
 from pydantic import ValidationError
 
-from dialer.settings import Settings, SettingsError, describe, load
+from dialer.environment import SettingsError, describe, load
+from dialer.settings import Settings
 
 REAL = {"ESL_IP": "fs.example", "VOICE_CONNECTOR": "http://vc.example"}
 """The least that a configured dialer says."""

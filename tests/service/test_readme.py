@@ -14,7 +14,7 @@ from hamcrest import assert_that, contains_inanyorder, empty, equal_to, greater_
 from twisted.internet import reactor
 from twisted.internet.utils import getProcessOutputAndValue
 
-from dialer.settings import describe
+from dialer.environment import describe
 from dialer.web.api import Api
 from dialer.web.schema import ContactIn
 from tests.service import shared

@@ -16,10 +16,10 @@ from twisted.internet.defer import fail
 from twisted.internet.task import deferLater
 from twisted.web.client import Agent, HTTPConnectionPool
 
+from dialer.environment import load
 from dialer.sandbox.efswitch import EFSwitch, Rule, Rules
 from dialer.sandbox.vc import VoiceConnector
 from dialer.service import Dialer
-from dialer.settings import load
 
 QUICK = {
     "CALLS_PER_SECOND": "200",

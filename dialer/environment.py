@@ -1,0 +1,103 @@
+"""The environment, read once into `Settings`.
+
+`load` is the only way in. It names the first wrong variable in one line; a password gets neither into that line nor
+into the repr of what it returns.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_settings import PydanticBaseSettingsSource
+
+from dialer.addresses import without_password, without_user
+from dialer.errors import DialerError
+from dialer.settings import Settings
+
+_PASSWORDS = frozenset({"db_pass", "esl_password"})
+_LONGEST_SHOWN = 200
+
+
+class SettingsError(DialerError):
+    """The environment is wrong: one line that names the variable, the value and what is allowed."""
+
+
+class _Environment(PydanticBaseSettingsSource):
+    """The variables as fields. Space around a value is not part of it, but for passwords; an empty value is none."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        super().__init__(Settings)
+        self.environ = environ
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[str, str, bool]:  # noqa: ARG002
+        text = self.environ.get(field_name.upper(), "")
+        return text if field_name in _PASSWORDS else text.strip(), field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        found = {name: self.get_field_value(field, name)[0] for name, field in Settings.model_fields.items()}
+        return {name: text for name, text in found.items() if text}
+
+
+def load(environ: Mapping[str, str], host_name: str | None = None) -> Settings:
+    """Read the settings from `environ`, which is os.environ but in tests; `host_name` is this machine's unless given.
+
+    Raises SettingsError for the first variable, in the order of the fields, that is wrong.
+    """
+    given = _Environment(environ)()
+    given.setdefault("dialer_id", host_name or socket.gethostname())
+    try:
+        settings = Settings(**given)
+    except ValidationError as error:
+        wrong = str(error.errors(include_url=False)[0]["loc"][0])
+    else:
+        _check_together(settings)
+        return settings
+    # Raised outside of the handler: the ValidationError holds the passwords, and goes where this one's context goes.
+    raise SettingsError(f"{_shown(wrong, given[wrong])} is not allowed: {_told(wrong, 'allowed')}")
+
+
+def _check_together(settings: Settings) -> None:
+    """Refuse a simulator that nobody asked for, and one asked for together with what it stands in for."""
+    for field, simulator in (("esl_ip", "efswitch"), ("voice_connector", "vc")):
+        value = getattr(settings, field)
+        asked = simulator in settings.sandbox
+        if value and asked:
+            sandbox = _shown("sandbox", ",".join(sorted(settings.sandbox)))
+            raise SettingsError(
+                f"{sandbox} is not allowed together with {_shown(field, value)}: "
+                f"either unset {field.upper()}, or take {simulator} out of SANDBOX"
+            )
+        if not value and not asked and not settings.nothing_configured:
+            raise SettingsError(
+                f"{field.upper()} is not set: set it to {_told(field, 'allowed')}; "
+                f"or name {simulator} in SANDBOX to have the simulator stand in"
+            )
+
+
+def _shown(field: str, text: str) -> str:
+    """Return `NAME='value'` in one line, without any password."""
+    if field in _PASSWORDS:
+        return f"{field.upper()} (its value is not shown)"
+    if field == "db_url":
+        text = without_password(text)
+    elif field == "voice_connector":
+        text = without_user(text)
+    shown = ascii(text)
+    return f"{field.upper()}={shown if len(shown) <= _LONGEST_SHOWN else shown[:_LONGEST_SHOWN] + '...'}"
+
+
+def _told(field: str, key: str) -> str:
+    told = Settings.model_fields[field].json_schema_extra
+    assert isinstance(told, dict)
+    return str(told[key])
+
+
+def describe() -> list[tuple[str, str, str]]:
+    """Return name, default and meaning of every variable, as the README's table shows them."""
+    return [
+        (name.upper(), _told(name, "shown"), str(field.description)) for name, field in Settings.model_fields.items()
+    ]
