@@ -48,6 +48,11 @@ from dialer.takings import Takings
 from dialer.tally import Tally
 from dialer.throttle import Throttle
 from dialer.web.api import Api
+from dialer.web.campaigns import Campaigns
+from dialer.web.contacts import Contacts
+from dialer.web.health import Health
+from dialer.web.notifications import Notifications
+from dialer.web.replies import Replies
 from dialer.web.site import BoundedSite
 
 GATHERED = 0.01
@@ -294,15 +299,13 @@ class Parts:
             starting=waits_for,
         )
         self.api = Api(
-            reactor,
-            self.contacts,
-            CampaignStore(self.database, self.history),
-            self.history,
-            self.agents,
-            outbox,
-            status,
-            on_contacts=self._wake,
-            on_resend=self.outbox.wake,
+            [
+                Contacts(self.contacts, self.history, on_contacts=self._wake),
+                Replies(self.agents),
+                Campaigns(CampaignStore(self.database, self.history), on_contacts=self._wake),
+                Notifications(outbox, on_resend=self.outbox.wake),
+                Health(status),
+            ]
         )
 
     def begin(self) -> None:
@@ -314,6 +317,7 @@ class Parts:
 
     async def end(self, stop: Shutdown) -> None:
         """Stop in the order in which work flows, so that nothing is handed to a part that is gone."""
+        self.api.close()
         self.placing.stop()
         self.agent_throttle.close()
         await stop.step("retention", self.retention.stopService, at_most=1.0)

@@ -1,118 +1,126 @@
-"""The HTTP interface (SPEC 3): parse, call the core, render."""
+"""The HTTP interface (SPEC 3): the routes of all endpoints, and what becomes of what they return or fail with."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
-from functools import wraps
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 from klein import Klein
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import Cooperator
 from twisted.logger import Logger
 from twisted.web.iweb import IRequest
+from twisted.web.resource import Resource
+from twisted.web.server import NOT_DONE_YET
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 
-from dialer.agents import Agents, EFSwitchDown, NotWaiting, Stopping, UnknownContact
-from dialer.contact import Contact, NewContact
+from dialer.agents import EFSwitchDown, NotWaiting, Stopping, UnknownContact
 from dialer.placing import NotReady
 from dialer.settlement import Dropped
-from dialer.status import StatusReport
-from dialer.store.campaigns import CampaignCount, CampaignStore
-from dialer.store.contacts import ContactClash, ContactStore
+from dialer.store.contacts import ContactClash
 from dialer.store.database import DatabaseError
-from dialer.store.history import HistoryStore
-from dialer.store.outbox import NotResendable, OutboxStore
+from dialer.store.outbox import NotResendable
 from dialer.throttle import ThrottleClosed
 from dialer.web.answers import Answer, HttpError, write_error, write_json
-from dialer.web.notifications import parse_id, parse_page, render_message, render_page
-from dialer.web.schema import (
-    Invalid,
-    parse_contact,
-    parse_contacts_steps,
-    parse_json,
-    parse_reply,
-    render_contact,
-    render_happening,
-)
+from dialer.web.campaigns import Campaigns
+from dialer.web.contacts import Contacts
+from dialer.web.endpoint import Endpoint, endpoints_of
+from dialer.web.health import Health
+from dialer.web.notifications import Notifications
+from dialer.web.replies import Replies
+from dialer.web.schema import Invalid
+from dialer.web.streaming import Stream, Streamed
 
-Handler = Callable[..., Awaitable[object]]
+ENDPOINTS: Sequence[Endpoint] = [
+    each for group in (Contacts, Replies, Campaigns, Notifications, Health) for each in endpoints_of(group)
+]
+"""Everything that is served."""
 
 
 class Api:
-    """The routes. `on_contacts` is called after contacts were stored, or a campaign was started;
-    `on_resend` after a message for the VC was made to wait again."""
+    """Serves the endpoints that these groups declare, each an instance of a class with `endpoint` methods."""
 
     log = Logger()
-    app = Klein()
 
-    def __init__(
-        self,
-        clock: IReactorTime,
-        contacts: ContactStore,
-        campaigns: CampaignStore,
-        history: HistoryStore,
-        agents: Agents,
-        outbox: OutboxStore,
-        status: StatusReport,
-        *,
-        on_contacts: Callable[[], None],
-        on_resend: Callable[[], None],
-    ) -> None:
-        self._clock = clock
-        self._contacts = contacts
-        self._campaigns = campaigns
-        self._history = history
-        self._agents = agents
-        self._outbox = outbox
-        self._status = status
-        self._on_contacts = on_contacts
-        self._on_resend = on_resend
+    def __init__(self, groups: Sequence[object]) -> None:
+        self._streams: set[Stream] = set()
+        self._app = Klein()
+        self._app.handle_errors(HTTPException)(self._no_route)
+        for group in groups:
+            for each in endpoints_of(group):
+                self._add(each, group)
 
     def resource(self) -> Any:
         """The root resource for a Site."""
-        return self.app.resource()
+        return self._app.resource()
 
-    @staticmethod
-    def _handler(function: Handler) -> Callable[..., Deferred[bytes]]:
-        """Answer in JSON whatever happens, and finish the work though the client goes away meanwhile."""
+    def close(self) -> None:
+        """End the answers that are still being written: some never end by themselves."""
+        for stream in tuple(self._streams):
+            stream.break_off()
 
-        @wraps(function)
-        def handle(self: Api, request: IRequest, *arguments: Any, **keywords: Any) -> Deferred[bytes]:
-            answer: Deferred[bytes] = Deferred(canceller=lambda _: None)
-            gone = False
+    def _add(self, endpoint: Endpoint, group: object) -> None:
+        handler = getattr(group, endpoint.name)
 
-            def left(_: object) -> None:
-                nonlocal gone
-                gone = True
+        def serve(request: IRequest, **parts: str) -> Deferred[bytes | StreamResource]:
+            return self._serve(handler, request, parts)
 
-            finished: Deferred[None] = cast(Any, request).notifyFinish()
-            finished.addErrback(left)
+        for path in endpoint.paths:
+            self._app.route(path, methods=[endpoint.method], endpoint=f"{endpoint.method} {path}")(serve)
 
-            def done(body: bytes) -> None:
-                if not gone:
-                    answer.callback(body)
+    def _serve(
+        self, handler: Callable[..., Any], request: IRequest, parts: dict[str, str]
+    ) -> Deferred[bytes | StreamResource]:
+        """Answer whatever happens, and finish the work though the client goes away meanwhile."""
+        answer: Deferred[bytes | StreamResource] = Deferred(canceller=lambda _: None)
+        gone = False
 
-            Deferred.fromCoroutine(self._answer(function, request, arguments, keywords)).addCallback(done)
-            return answer
+        def left(_: object) -> None:
+            nonlocal gone
+            gone = True
 
-        return handle
+        finished: Deferred[None] = cast(Any, request).notifyFinish()
+        finished.addErrback(left)
+
+        def done(body: bytes | StreamResource) -> None:
+            if not gone:
+                answer.callback(body)
+
+        Deferred.fromCoroutine(self._answer(handler, request, parts)).addCallback(done)
+        return answer
 
     async def _answer(
-        self, function: Handler, request: IRequest, arguments: tuple[Any, ...], keywords: dict[str, Any]
-    ) -> bytes:
+        self, handler: Callable[..., Any], request: IRequest, parts: dict[str, str]
+    ) -> bytes | StreamResource:
         try:
-            value = await function(self, request, *arguments, **keywords)
+            value = await handler(request, **parts)
+            if isinstance(value, Streamed):
+                return StreamResource(value, self._stream)
             answer = value if isinstance(value, Answer) else Answer(200, value)
             return write_json(request, answer.body, answer.status)
-        except HttpError as error:
-            return write_error(request, error)
         except Exception as error:
             return write_error(request, self._http_error(error))
 
+    def _stream(self, request: Any, streamed: Streamed) -> None:
+        """Write a stream in the background, until it has ended or its client has gone."""
+        stream = Stream(request, streamed)
+        self._streams.add(stream)
+        request.notifyFinish().addErrback(lambda _: stream.stop())
+
+        async def write() -> None:
+            try:
+                await stream.write()
+            except Exception as error:
+                request.write(write_error(request, self._http_error(error)))
+                request.finish()
+            finally:
+                self._streams.discard(stream)
+
+        Deferred.fromCoroutine(write())
+
     def _http_error(self, error: Exception) -> HttpError:
         match error:
+            case HttpError():
+                return error
             case Invalid():
                 return HttpError(400, "invalid", str(error), field=error.field, index=error.index)
             case ContactClash():
@@ -134,163 +142,7 @@ class Api:
         self.log.failure("Request failed")
         return HttpError(500, "internal", "an unexpected error occurred; the log tells more")
 
-    # -- contacts --------------------------------------------------------------------------------------------------
-
-    @app.route("/contact", methods=["POST"])
-    @_handler
-    async def post_contact(self, request: IRequest) -> object:
-        """One contact, stored before it is answered."""
-        try:
-            return await self._store([parse_contact(_posted(request))])
-        except ContactClash as clash:
-            raise HttpError(409, "conflict", str(clash), field="id") from clash
-
-    @app.route("/contacts", methods=["POST"])
-    @_handler
-    async def post_contacts(self, request: IRequest) -> object:
-        """A list of contacts, stored whole or not at all; checked in steps so that calls are served meanwhile."""
-        contacts: list[NewContact] = []
-
-        def check() -> Iterator[None]:
-            posted = _posted(request)
-            yield
-            for step in parse_contacts_steps(posted):
-                contacts.extend(step)
-                yield
-
-        await _STEPS.cooperate(check()).whenDone()
-        return await self._store(contacts)
-
-    async def _store(self, contacts: list[NewContact]) -> object:
-        if not contacts:
-            return {"accepted": 0, "duplicates": 0}
-        added = await self._contacts.add(contacts)
-        if added.accepted:
-            self._on_contacts()
-        return {"accepted": added.accepted, "duplicates": added.duplicates}
-
-    @app.route("/contact/<contact_id>", methods=["GET"])
-    @_handler
-    async def get_contact(self, request: IRequest, contact_id: str) -> object:
-        """Everything known about a contact."""
-        contact = None if "\0" in contact_id else await self._contacts.get(contact_id)
-        if contact is None:
-            raise HttpError(404, "not_found", f"there is no contact {contact_id!r}", field="id")
-        return render_contact(contact)
-
-    @app.route("/contact/<contact_id>/history", methods=["GET"])
-    @_handler
-    async def get_history(self, request: IRequest, contact_id: str) -> object:
-        """What happened to a contact, oldest first; also to one that was removed since."""
-        happened = [] if "\0" in contact_id else await self._history.of(contact_id)
-        if not happened:
-            raise HttpError(404, "not_found", f"nothing is known of a contact {contact_id!r}", field="id")
-        return {"id": contact_id, "history": [render_happening(each) for each in happened]}
-
-    # -- the VC's reply --------------------------------------------------------------------------------------------
-
-    @app.route("/agent", methods=["POST"])
-    @app.route("/agent;", methods=["POST"])
-    @_handler
-    async def post_agent(self, request: IRequest) -> object:
-        """The VC's reply to an agent request; answered once EFSwitch took or refused the command."""
-        contact: Contact = await self._agents.reply(parse_reply(_posted(request)))
-        return {"id": contact.id, "status": contact.status, "callResult": contact.call_result}
-
-    # -- campaigns -------------------------------------------------------------------------------------------------
-
-    @app.route("/campaign/<campaign_id>/start", methods=["POST"])
-    @_handler
-    async def start_campaign(self, request: IRequest, campaign_id: str) -> object:
-        """stopped → pending."""
-        started = await self._control(campaign_id, self._campaigns.start)
-        self._on_contacts()
-        return started
-
-    @app.route("/campaign/<campaign_id>/stop", methods=["POST"])
-    @_handler
-    async def stop_campaign(self, request: IRequest, campaign_id: str) -> object:
-        """pending → stopped."""
-        return await self._control(campaign_id, self._campaigns.stop)
-
-    @app.route("/campaign/<campaign_id>/purge", methods=["POST"])
-    @_handler
-    async def purge_campaign(self, request: IRequest, campaign_id: str) -> object:
-        """pending → removed."""
-        return await self._control(campaign_id, self._campaigns.purge)
-
-    async def _control(self, campaign_id: str, control: Callable[[str], Awaitable[int | None]]) -> object:
-        changed = None if "\0" in campaign_id else await control(campaign_id)
-        if changed is None:
-            raise _no_campaign(campaign_id)
-        return {"campaignId": campaign_id, "contacts": changed}
-
-    @app.route("/campaigns", methods=["GET"])
-    @_handler
-    async def get_campaigns(self, request: IRequest) -> object:
-        """The counts of every campaign."""
-        return {"campaigns": [_rendered(count) for count in await self._campaigns.count()]}
-
-    @app.route("/campaign/<campaign_id>", methods=["GET"])
-    @_handler
-    async def get_campaign(self, request: IRequest, campaign_id: str) -> object:
-        """The counts of one campaign."""
-        counts = [] if "\0" in campaign_id else await self._campaigns.count(campaign_id)
-        if not counts:
-            raise _no_campaign(campaign_id)
-        return _rendered(counts[0])
-
-    # -- messages for the VC ----------------------------------------------------------------------------------------
-
-    @app.route("/notifications", methods=["GET"])
-    @_handler
-    async def get_notifications(self, request: IRequest) -> object:
-        """A page of the messages that the VC does not have."""
-        asked = parse_page(cast(Any, request).args)
-        return render_page(
-            await self._outbox.undelivered(asked.states, limit=asked.limit + 1, after=asked.after), asked
-        )
-
-    @app.route("/notifications/<message_id>/retry", methods=["POST"])
-    @_handler
-    async def retry_notification(self, request: IRequest, message_id: str) -> object:
-        """parked → waiting, and sent again."""
-        number = parse_id(message_id)
-        message = None if number is None else await self._outbox.resend(number)
-        if message is None:
-            raise HttpError(404, "not_found", f"there is no notification {message_id!r}", field="id")
-        self._on_resend()
-        return render_message(message)
-
-    # -- the dialer itself -----------------------------------------------------------------------------------------
-
-    @app.route("/status", methods=["GET"])
-    @_handler
-    async def get_status(self, request: IRequest) -> object:
-        """Slots, speed and what is up; 503, with what is known, while the database is down."""
-        known = await self._status.report()
-        if known["database"] == "down":
-            error = HttpError(503, "database_down", "the database cannot be reached; try again")
-            return Answer(503, known | error.body())
-        return known
-
-    @app.route("/healthz", methods=["GET"])
-    @_handler
-    async def get_health(self, request: IRequest) -> object:
-        """The process is alive."""
-        return {"status": "ok"}
-
-    @app.route("/readyz", methods=["GET"])
-    @_handler
-    async def get_ready(self, request: IRequest) -> object:
-        """It can dial; otherwise 503 with the reasons."""
-        reasons = self._status.reasons_not_ready()
-        return Answer(503 if reasons else 200, {"ready": not reasons, "reasons": reasons})
-
-    # -- what has no route -----------------------------------------------------------------------------------------
-
-    @app.handle_errors(HTTPException)
-    def no_route(self, request: IRequest, failure: Any) -> bytes:
+    def _no_route(self, request: IRequest, failure: Any) -> bytes:
         """Unknown paths and wrong methods, in JSON like every error."""
         problem = failure.value
         if isinstance(problem, MethodNotAllowed):
@@ -302,27 +154,17 @@ class Api:
         return write_error(request, HttpError(problem.code or 500, "http", problem.description or "refused"))
 
 
-_STEPS = Cooperator(terminationPredicateFactory=lambda: lambda: True)
-"""One step in a turn of the reactor; Twisted's own takes steps for 10 ms."""
+class StreamResource(Resource):
+    """What klein is given for a Streamed: it finishes no request that a resource serves."""
 
+    isLeaf = True
 
-def _posted(request: IRequest) -> object:
-    """The JSON of a request's body. Fails with Invalid (400) or an HttpError 415."""
-    kind = request.getHeader(b"content-type")
-    if kind is not None and kind.split(b";")[0].strip().lower() != b"application/json":
-        raise HttpError(415, "unsupported_media_type", "send application/json", field="Content-Type")
-    content: Any = request.content
-    return parse_json(content.read())
+    def __init__(self, streamed: Streamed, begin: Callable[[Any, Streamed], None]) -> None:
+        super().__init__()
+        self._streamed = streamed
+        self._begin = begin
 
-
-def _no_campaign(campaign_id: str) -> HttpError:
-    return HttpError(404, "not_found", f"no contact of campaign {campaign_id!r} is known", field="campaignId")
-
-
-def _rendered(count: CampaignCount) -> dict[str, object]:
-    return {
-        "campaignId": count.campaign_id,
-        "total": count.total,
-        "byStatus": count.by_status,
-        "byCallResult": count.by_call_result,
-    }
+    def render(self, request: Any) -> int:
+        """Begin to write."""
+        self._begin(request, self._streamed)
+        return NOT_DONE_YET

@@ -1,16 +1,20 @@
-"""The messages for the VC as the HTTP interface shows them: which page is asked for, and what is on it."""
+"""The messages for the VC over HTTP: those that it does not have, in pages, and sent again."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, Literal, cast
 
-from attrs import fields_dict, frozen
+from attrs import fields_dict
+from pydantic import Field
 from pydantic.alias_generators import to_camel
+from twisted.web.iweb import IRequest
 
 from dialer.message import UNDELIVERED, MessageState, StoredMessage
-from dialer.web.answers import shown
-from dialer.web.schema import Invalid
+from dialer.store.outbox import OutboxStore
+from dialer.web.answers import HttpError, shown
+from dialer.web.endpoint import Scope, endpoint
+from dialer.web.query import LARGEST_ID, Query, parse_query, read_whole, whole
 
 PAGE = 100
 """Messages on a page that does not say how many it wants."""
@@ -18,77 +22,56 @@ PAGE = 100
 LARGEST_PAGE = 1000
 """Messages on a page at most: some 300 kB of JSON, and 15 ms in which nothing else is served."""
 
-LARGEST_ID = 2**63 - 1
-"""As far as PostgreSQL counts."""
-
 _NAMES = {name: to_camel(name) for name in fields_dict(StoredMessage)}
 
 
-@frozen
-class PageAsked:
-    """A page of messages in these states whose id is above `after`, `limit` at most."""
+class NotificationsQuery(Query):
+    """A page of the messages in this state, or in both, whose id is above `after`."""
 
-    states: Sequence[MessageState] = UNDELIVERED
-    limit: int = PAGE
-    after: int = 0
+    state: Annotated[
+        Literal[MessageState.WAITING, MessageState.PARKED] | None, Field(description=" or ".join(UNDELIVERED))
+    ] = None
+    limit: whole(1, LARGEST_PAGE) = PAGE  # type: ignore[valid-type]
+    after: whole(0, LARGEST_ID) = 0  # type: ignore[valid-type]
 
-
-def parse_page(query: Mapping[bytes, Sequence[bytes]]) -> PageAsked:
-    """The page that a query asks for. Raises Invalid, naming the parameter; those of other names are ignored."""
-    asked = {name: _one(query, name) for name in ("state", "limit", "after") if name.encode() in query}
-    states: Sequence[MessageState] = UNDELIVERED
-    if "state" in asked:
-        states = tuple(state for state in UNDELIVERED if state.encode() == asked["state"])
-        if not states:
-            raise Invalid(f"state must be {' or '.join(UNDELIVERED)}", "state")
-    return PageAsked(
-        states,
-        _number(asked.get("limit"), "limit", PAGE, least=1, most=LARGEST_PAGE),
-        _number(asked.get("after"), "after", 0, least=0, most=LARGEST_ID),
-    )
+    @property
+    def states(self) -> Sequence[MessageState]:
+        """The states that are asked for."""
+        return UNDELIVERED if self.state is None else (self.state,)
 
 
-def parse_id(text: str) -> int | None:
-    """The id in a path; None when no message can have it."""
-    return _read(text, 0, LARGEST_ID) if text.isascii() else None
+class Notifications:
+    """`on_resend` is called after a message for the VC was made to wait again."""
+
+    def __init__(self, outbox: OutboxStore, *, on_resend: Callable[[], None]) -> None:
+        self._outbox = outbox
+        self._on_resend = on_resend
+
+    @endpoint("GET", "/notifications", scope=Scope.READ, query=NotificationsQuery, errors=[400, 503])
+    async def get_notifications(self, request: IRequest) -> object:
+        """A page of the messages that the VC does not have."""
+        asked = parse_query(NotificationsQuery, cast(Any, request).args)
+        found = await self._outbox.undelivered(asked.states, limit=asked.limit + 1, after=asked.after)
+        page = found[: asked.limit]
+        return {
+            "notifications": [_rendered(message) for message in page],
+            "next": page[-1].id if len(found) > asked.limit else None,
+        }
+
+    @endpoint("POST", "/notifications/<message_id>/retry", scope=Scope.CONTROL, errors=[404, 409, 503])
+    async def retry_notification(self, request: IRequest, message_id: str) -> object:  # noqa: ARG002  as every handler
+        """Send a parked message again, at once."""
+        number = read_whole(message_id, 0, LARGEST_ID)
+        message = None if number is None else await self._outbox.resend(number)
+        if message is None:
+            raise HttpError(404, "not_found", f"there is no notification {message_id!r}", field="id")
+        self._on_resend()
+        return _rendered(message)
 
 
-def render_page(messages: Sequence[StoredMessage], asked: PageAsked) -> dict[str, object]:
-    """A page of the messages found, which are one more than it holds when there is another after it."""
-    page = messages[: asked.limit]
-    return {
-        "notifications": [render_message(message) for message in page],
-        "next": page[-1].id if len(messages) > asked.limit else None,
-    }
-
-
-def render_message(message: StoredMessage) -> dict[str, Any]:
+def _rendered(message: StoredMessage) -> dict[str, Any]:
     """A message as it is shown, times in UTC; `nextTime` is null for one that is not tried again by itself."""
     body: dict[str, Any] = {public: shown(getattr(message, name)) for name, public in _NAMES.items()}
     if message.state is not MessageState.WAITING:
         body["nextTime"] = None
     return body
-
-
-def _one(query: Mapping[bytes, Sequence[bytes]], name: str) -> bytes:
-    given = query[name.encode()]
-    if len(given) > 1:
-        raise Invalid(f"{name} must be given once", name)
-    return given[0]
-
-
-def _number(text: bytes | None, name: str, default: int, *, least: int, most: int) -> int:
-    if text is None:
-        return default
-    number = _read(text, least, most)
-    if number is None:
-        raise Invalid(f"{name} must be a whole number from {least} to {most}", name)
-    return number
-
-
-def _read(text: str | bytes, least: int, most: int) -> int | None:
-    """The whole number that this text is; None when it is none, or out of bounds."""
-    if not text.isdigit() or len(text) > len(str(most)):
-        return None
-    number = int(text)
-    return number if least <= number <= most else None

@@ -18,7 +18,8 @@ from hamcrest import (
     none,
 )
 
-from dialer.web.notifications import LARGEST_ID, LARGEST_PAGE
+from dialer.web.notifications import LARGEST_PAGE
+from dialer.web.query import LARGEST_ID
 from tests.service import shared
 from tests.service.world import Reply, World, agent, ivr
 

@@ -1,0 +1,75 @@
+"""Contacts over HTTP: posted one by one or in lists, shown with their histories."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from twisted.internet.task import Cooperator
+from twisted.web.iweb import IRequest
+
+from dialer.contact import NewContact
+from dialer.store.contacts import ContactClash, ContactStore
+from dialer.store.history import HistoryStore
+from dialer.web.answers import HttpError
+from dialer.web.endpoint import Scope, endpoint
+from dialer.web.posted import posted
+from dialer.web.schema import ContactIn, parse_contact, parse_contacts_steps, render_contact, render_happening
+
+_STEPS = Cooperator(terminationPredicateFactory=lambda: lambda: True)
+"""One step in a turn of the reactor; Twisted's own takes steps for 10 ms."""
+
+
+class Contacts:
+    """`on_contacts` is called after contacts were stored."""
+
+    def __init__(self, contacts: ContactStore, history: HistoryStore, *, on_contacts: Callable[[], None]) -> None:
+        self._contacts = contacts
+        self._history = history
+        self._on_contacts = on_contacts
+
+    @endpoint("POST", "/contact", scope=Scope.CONTACTS, takes=ContactIn, errors=[400, 409, 413, 415, 503])
+    async def post_contact(self, request: IRequest) -> object:
+        """One contact, stored before it is answered."""
+        try:
+            return await self._store([parse_contact(posted(request))])
+        except ContactClash as clash:
+            raise HttpError(409, "conflict", str(clash), field="id") from clash
+
+    @endpoint("POST", "/contacts", scope=Scope.CONTACTS, takes=list[ContactIn], errors=[400, 409, 413, 415, 503])
+    async def post_contacts(self, request: IRequest) -> object:
+        """A list of contacts, stored whole or not at all; checked in steps so that calls are served meanwhile."""
+        contacts: list[NewContact] = []
+
+        def check() -> Iterator[None]:
+            listed = posted(request)
+            yield
+            for step in parse_contacts_steps(listed):
+                contacts.extend(step)
+                yield
+
+        await _STEPS.cooperate(check()).whenDone()
+        return await self._store(contacts)
+
+    async def _store(self, contacts: list[NewContact]) -> object:
+        if not contacts:
+            return {"accepted": 0, "duplicates": 0}
+        added = await self._contacts.add(contacts)
+        if added.accepted:
+            self._on_contacts()
+        return {"accepted": added.accepted, "duplicates": added.duplicates}
+
+    @endpoint("GET", "/contact/<contact_id>", scope=Scope.READ, errors=[404, 503])
+    async def get_contact(self, request: IRequest, contact_id: str) -> object:  # noqa: ARG002  as every handler
+        """Everything known about a contact."""
+        contact = None if "\0" in contact_id else await self._contacts.get(contact_id)
+        if contact is None:
+            raise HttpError(404, "not_found", f"there is no contact {contact_id!r}", field="id")
+        return render_contact(contact)
+
+    @endpoint("GET", "/contact/<contact_id>/history", scope=Scope.READ, errors=[404, 503])
+    async def get_history(self, request: IRequest, contact_id: str) -> object:  # noqa: ARG002
+        """What happened to a contact, oldest first; also to one that was removed since."""
+        happened = [] if "\0" in contact_id else await self._history.of(contact_id)
+        if not happened:
+            raise HttpError(404, "not_found", f"nothing is known of a contact {contact_id!r}", field="id")
+        return {"id": contact_id, "history": [render_happening(each) for each in happened]}

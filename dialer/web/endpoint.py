@@ -1,0 +1,123 @@
+"""What an endpoint of the HTTP interface is: its route, who may call it, what it takes and what it answers.
+
+Each handler is declared where it stands. The routes (`api.py`) and the description of the interface are both made from
+the declarations, so that they cannot differ.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from enum import StrEnum
+from typing import Any, TypeVar
+
+from attrs import frozen
+
+JSON = "application/json"
+
+
+class Scope(StrEnum):
+    """What a caller must be allowed to do."""
+
+    CONTACTS = "contacts"
+    """Post contacts."""
+
+    CONTROL = "control"
+    """Start, stop and purge campaigns; have messages sent again."""
+
+    READ = "read"
+    """See contacts, campaigns and what the dialer is doing."""
+
+    AGENT = "agent"
+    """Reply to agent requests, as the VC does."""
+
+
+@frozen
+class Endpoint:
+    """One path and method. `takes` and `query` are pydantic types, and so is what `answers` holds: by content type,
+    what a success is made of; None for a text."""
+
+    method: str
+    path: str
+    """In werkzeug's notation, `/contact/<contact_id>`."""
+
+    scope: Scope | None
+    """None: open to everybody."""
+
+    takes: Mapping[str, Any]
+    """By content type, the type of the request's body."""
+
+    query: type | None
+    answers: Mapping[str, Any]
+    errors: Sequence[int]
+    """Statuses with the error object that a caller must expect, besides those that any call may have."""
+
+    alias: str | None
+    """Another path that serves the same, for who knows only that."""
+
+    handler: Callable[..., Awaitable[object]]
+
+    @property
+    def name(self) -> str:
+        """The handler's name, which no other endpoint has."""
+        return str(getattr(self.handler, "__name__"))  # noqa: B009  a Callable need not have one
+
+    @property
+    def summary(self) -> str:
+        """What it does, in a sentence: the handler's docstring."""
+        return (self.handler.__doc__ or "").strip()
+
+    @property
+    def paths(self) -> Sequence[str]:
+        """Where it is served."""
+        return (self.path,) if self.alias is None else (self.path, self.alias)
+
+
+Handler = TypeVar("Handler", bound=Callable[..., Awaitable[object]])
+
+
+def endpoint(
+    method: str,
+    path: str,
+    *,
+    scope: Scope | None,
+    takes: Any = None,
+    query: type | None = None,
+    answers: Any = None,
+    errors: Sequence[int] = (),
+    alias: str | None = None,
+) -> Callable[[Handler], Handler]:
+    """Declare a handler: a method `async (self, request, **parts of the path)` that returns the answer's JSON value, an
+    Answer or a Streamed, or fails with what `api.py` knows to be an error.
+
+    `takes` and `answers` are types for JSON, or mappings from content types to types.
+    """
+
+    def declare(handler: Handler) -> Handler:
+        handler.endpoint = Endpoint(  # type: ignore[attr-defined]
+            method=method,
+            path=path,
+            scope=scope,
+            takes=_by_content_type(takes),
+            query=query,
+            answers=_by_content_type(answers),
+            errors=errors,
+            alias=alias,
+            handler=handler,
+        )
+        return handler
+
+    return declare
+
+
+def endpoints_of(group: object) -> Iterator[Endpoint]:
+    """The endpoints that a class, or an instance of it, declares, in the order in which they stand there."""
+    members = vars(group if isinstance(group, type) else type(group))
+    for member in members.values():
+        if isinstance(declared := getattr(member, "endpoint", None), Endpoint):
+            yield declared
+
+
+def _by_content_type(given: Any) -> Mapping[str, Any]:
+    if given is None:
+        return {}
+    return given if isinstance(given, Mapping) else {JSON: given}

@@ -1,0 +1,25 @@
+"""The bodies of requests."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.web.iweb import IRequest
+
+from dialer.web.answers import HttpError
+from dialer.web.endpoint import JSON
+from dialer.web.schema import parse_json
+
+
+def content_type(request: IRequest) -> str | None:
+    """The media type that a request announces, in lower case and without parameters; None when it announces none."""
+    given = request.getHeader(b"content-type")
+    return None if given is None else given.split(b";")[0].strip().lower().decode("latin-1")
+
+
+def posted(request: IRequest) -> object:
+    """The JSON of a request's body. Fails with Invalid (400) or an HttpError 415."""
+    if content_type(request) not in (None, JSON):
+        raise HttpError(415, "unsupported_media_type", "send application/json", field="Content-Type")
+    content: Any = request.content
+    return parse_json(content.read())
