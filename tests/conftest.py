@@ -12,6 +12,7 @@ from typing import Any
 import psycopg2
 import pytest
 import pytest_twisted
+from hypothesis import HealthCheck, settings
 from psycopg2.extensions import make_dsn
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.task import deferLater
@@ -24,6 +25,12 @@ from tests.hygiene import LoggedFailures, watch
 FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "shared_buffers": "32MB"}
 TEMPLATE = "template_of_tests"
 _numbers = itertools.count(1)
+
+# How long an example takes says how busy the machine is, and nothing of the code. The suite is the same each time;
+# `pytest --hypothesis-profile=explore` looks further.
+settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
+settings.register_profile("explore", settings.get_profile("suite"), derandomize=False, max_examples=2000)
+settings.load_profile("suite")
 
 
 def wait_for(reactor: Any, work: Callable[[], Any]) -> Any:
