@@ -19,6 +19,7 @@ from twisted.internet.defer import Deferred
 from twisted.web.client import URI, Agent, HTTPConnectionPool
 from twisted.web.iweb import IPolicyForHTTPS
 
+from dialer.bodies import AgentRequestBody, Body, EndChatBody, NotificationBody
 from dialer.contact import Contact
 from dialer.handshake import HandshakenEndpoints
 from dialer.message import MessageKind, OutboxMessage
@@ -30,6 +31,12 @@ REQUEST_AGENT = "/request-agent"
 NOTIFICATION = "/send-delivery-notification"
 END_CHAT = "/end-chat"
 """What is asked of a VC, below its base URL (SPEC 4)."""
+
+TENANT = "tenantid"
+"""The header that names the contact's tenant, if it has one."""
+
+IDEMPOTENCY_KEY = "Idempotency-Key"
+"""The header that is the same for all tries to deliver one message."""
 
 CONNECT_TIMEOUT = 5.0
 """Seconds until a connection stands and the request is written; after that nothing is sent any more."""
@@ -164,17 +171,15 @@ class Connector:
         `esl_host_default` is EFSWITCH-IP, named for a contact without a tenant. A cancelled call, too, returns
         whether the request was sent.
         """
-        body = {
-            "callingNumber": contact.customer_number,
-            "callUid": contact.id,
-            "eslHost": contact.tenant_id or esl_host_default,
-            "serviceIdentifier": self._service_identifier,
-            "direction": "OUTBOUND",
-            "callSipId": "",
-            "priority": contact.priority,
-            "queue": contact.queue_name or contact.resource_id,
-            "queueType": "NAME" if contact.queue_name else "ID",
-        }
+        body = AgentRequestBody(
+            calling_number=contact.customer_number,
+            call_uid=contact.id,
+            esl_host=contact.tenant_id or esl_host_default,
+            service_identifier=self._service_identifier,
+            priority=contact.priority,
+            queue=contact.queue_name or contact.resource_id,
+            queue_type="NAME" if contact.queue_name else "ID",
+        )
         exchange = await self._post(REQUEST_AGENT, body, _tenant(contact.tenant_id), CONNECT_TIMEOUT)
         if exchange.accepted:
             kind = AgentRequestKind.ACCEPTED
@@ -189,27 +194,25 @@ class Connector:
 
         After `send_within` seconds (CONNECT_TIMEOUT at most) it is not sent any more.
         """
-        body = {"customerId": message.customer_number, "serviceId": self._service_identifier}
         path = END_CHAT
+        body: Body = EndChatBody(customer_id=message.customer_number, service_id=self._service_identifier)
         if message.kind is MessageKind.NOTIFICATION:
             path = NOTIFICATION
-            body = {
-                "id": message.contact_id,
-                "serviceId": self._service_identifier,
-                "customerNum": message.customer_number,
-                "callResult": wire_result(message.call_result or ""),
-            }
-        headers = {**_tenant(message.tenant_id), "Idempotency-Key": message.idempotency_key}
+            body = NotificationBody(
+                id=message.contact_id,
+                service_id=self._service_identifier,
+                customer_num=message.customer_number,
+                call_result=wire_result(message.call_result or ""),
+            )
+        headers = {**_tenant(message.tenant_id), IDEMPOTENCY_KEY: message.idempotency_key}
         exchange = await self._post(path, body, headers, min(max(send_within, 0.0), CONNECT_TIMEOUT))
         return Delivery(_delivered(exchange), exchange.reason)
 
-    async def _post(
-        self, path: str, body: Mapping[str, Any], headers: Mapping[str, str], send_within: float
-    ) -> Exchange:
+    async def _post(self, path: str, body: Body, headers: Mapping[str, str], send_within: float) -> Exchange:
         since = self._reachability.asked()
         exchange = await self._poster.post(
             self._addresses[path],
-            orjson.dumps(body),
+            orjson.dumps(body.wire()),
             {"Content-Type": "application/json", **headers},
             send_within=send_within,
             answer_within=ANSWER_TIMEOUT,
@@ -222,7 +225,7 @@ class Connector:
 
 
 def _tenant(tenant_id: str | None) -> dict[str, str]:
-    return {"tenantid": tenant_id} if tenant_id else {}
+    return {TENANT: tenant_id} if tenant_id else {}
 
 
 def _delivered(exchange: Exchange) -> DeliveryKind:
