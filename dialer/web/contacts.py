@@ -13,7 +13,15 @@ from dialer.store.history import HistoryStore
 from dialer.web.answers import HttpError
 from dialer.web.endpoint import Scope, endpoint
 from dialer.web.posted import posted
-from dialer.web.schema import ContactIn, parse_contact, parse_contacts_steps, render_contact, render_happening
+from dialer.web.schema import (
+    ContactIn,
+    ContactList,
+    parse_contact,
+    parse_contacts_steps,
+    render_contact,
+    render_happening,
+)
+from dialer.web.shown import Accepted, ContactHistory, StoredContact
 
 _STEPS = Cooperator(terminationPredicateFactory=lambda: lambda: True)
 """One step in a turn of the reactor; Twisted's own takes steps for 10 ms."""
@@ -27,7 +35,9 @@ class Contacts:
         self._history = history
         self._on_contacts = on_contacts
 
-    @endpoint("POST", "/contact", scope=Scope.CONTACTS, takes=ContactIn, errors=[400, 409, 413, 415, 503])
+    @endpoint(
+        "POST", "/contact", scope=Scope.CONTACTS, takes=ContactIn, answers=Accepted, errors=[400, 409, 413, 415, 503]
+    )
     async def post_contact(self, request: IRequest) -> object:
         """One contact, stored before it is answered."""
         try:
@@ -35,7 +45,9 @@ class Contacts:
         except ContactClash as clash:
             raise HttpError(409, "conflict", str(clash), field="id") from clash
 
-    @endpoint("POST", "/contacts", scope=Scope.CONTACTS, takes=list[ContactIn], errors=[400, 409, 413, 415, 503])
+    @endpoint(
+        "POST", "/contacts", scope=Scope.CONTACTS, takes=ContactList, answers=Accepted, errors=[400, 409, 413, 415, 503]
+    )
     async def post_contacts(self, request: IRequest) -> object:
         """A list of contacts, stored whole or not at all; checked in steps so that calls are served meanwhile."""
         contacts: list[NewContact] = []
@@ -58,7 +70,7 @@ class Contacts:
             self._on_contacts()
         return {"accepted": added.accepted, "duplicates": added.duplicates}
 
-    @endpoint("GET", "/contact/<contact_id>", scope=Scope.READ, errors=[404, 503])
+    @endpoint("GET", "/contact/<contact_id>", scope=Scope.READ, answers=StoredContact, errors=[404, 503])
     async def get_contact(self, request: IRequest, contact_id: str) -> object:  # noqa: ARG002  as every handler
         """Everything known about a contact."""
         contact = None if "\0" in contact_id else await self._contacts.get(contact_id)
@@ -66,7 +78,7 @@ class Contacts:
             raise HttpError(404, "not_found", f"there is no contact {contact_id!r}", field="id")
         return render_contact(contact)
 
-    @endpoint("GET", "/contact/<contact_id>/history", scope=Scope.READ, errors=[404, 503])
+    @endpoint("GET", "/contact/<contact_id>/history", scope=Scope.READ, answers=ContactHistory, errors=[404, 503])
     async def get_history(self, request: IRequest, contact_id: str) -> object:  # noqa: ARG002
         """What happened to a contact, oldest first; also to one that was removed since."""
         happened = [] if "\0" in contact_id else await self._history.of(contact_id)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from enum import StrEnum
+from inspect import cleandoc
 from typing import Any, TypeVar
 
 from attrs import frozen
@@ -51,6 +52,9 @@ class Endpoint:
     errors: Sequence[int]
     """Statuses with the error object that a caller must expect, besides those that any call may have."""
 
+    others: Mapping[int, Any]
+    """Statuses other than 200 that have a JSON body of their own, and its type."""
+
     alias: str | None
     """Another path that serves the same, for who knows only that."""
 
@@ -62,9 +66,14 @@ class Endpoint:
         return str(getattr(self.handler, "__name__"))  # noqa: B009  a Callable need not have one
 
     @property
+    def group(self) -> str:
+        """The class that declares it."""
+        return str(getattr(self.handler, "__qualname__")).split(".")[-2]  # noqa: B009  as above
+
+    @property
     def summary(self) -> str:
-        """What it does, in a sentence: the handler's docstring."""
-        return (self.handler.__doc__ or "").strip()
+        """What it does: the handler's docstring."""
+        return cleandoc(self.handler.__doc__ or "")
 
     @property
     def paths(self) -> Sequence[str]:
@@ -84,12 +93,14 @@ def endpoint(
     query: type | None = None,
     answers: Any = None,
     errors: Sequence[int] = (),
+    others: Mapping[int, Any] | None = None,
     alias: str | None = None,
 ) -> Callable[[Handler], Handler]:
     """Declare a handler: a method `async (self, request, **parts of the path)` that returns the answer's JSON value, an
     Answer or a Streamed, or fails with what `api.py` knows to be an error.
 
     `takes` and `answers` are types for JSON, or mappings from content types to types.
+    The docstring of the handler is its description in the OpenAPI document (CommonMark).
     """
 
     def declare(handler: Handler) -> Handler:
@@ -101,6 +112,7 @@ def endpoint(
             query=query,
             answers=_by_content_type(answers),
             errors=errors,
+            others=others or {},
             alias=alias,
             handler=handler,
         )

@@ -7,6 +7,7 @@ from twisted.web.iweb import IRequest
 from dialer.status import StatusReport
 from dialer.web.answers import Answer, HttpError
 from dialer.web.endpoint import Scope, endpoint
+from dialer.web.shown import DialerStatus, DialerStatusInOutage, Liveness, Readiness
 
 
 class Health:
@@ -15,7 +16,7 @@ class Health:
     def __init__(self, status: StatusReport) -> None:
         self._status = status
 
-    @endpoint("GET", "/status", scope=Scope.READ, errors=[503])
+    @endpoint("GET", "/status", scope=Scope.READ, answers=DialerStatus, others={503: DialerStatusInOutage})
     async def get_status(self, request: IRequest) -> object:  # noqa: ARG002  as every handler
         """Slots, speed and what is up; 503, with what is known, while the database is down."""
         known = await self._status.report()
@@ -24,12 +25,12 @@ class Health:
             return Answer(503, known | error.body())
         return known
 
-    @endpoint("GET", "/healthz", scope=None)
+    @endpoint("GET", "/healthz", scope=None, answers=Liveness)
     async def get_health(self, request: IRequest) -> object:  # noqa: ARG002
         """The process is alive."""
         return {"status": "ok"}
 
-    @endpoint("GET", "/readyz", scope=None, errors=[503])
+    @endpoint("GET", "/readyz", scope=None, answers=Readiness, others={503: Readiness})
     async def get_ready(self, request: IRequest) -> object:  # noqa: ARG002
         """It can dial; otherwise 503 with the reasons."""
         reasons = self._status.reasons_not_ready()

@@ -15,6 +15,7 @@ from dialer.store.outbox import OutboxStore
 from dialer.web.answers import HttpError, shown
 from dialer.web.endpoint import Scope, endpoint
 from dialer.web.query import LARGEST_ID, Query, parse_query, read_whole, whole
+from dialer.web.shown import Message, MessagePage
 
 PAGE = 100
 """Messages on a page that does not say how many it wants."""
@@ -47,7 +48,9 @@ class Notifications:
         self._outbox = outbox
         self._on_resend = on_resend
 
-    @endpoint("GET", "/notifications", scope=Scope.READ, query=NotificationsQuery, errors=[400, 503])
+    @endpoint(
+        "GET", "/notifications", scope=Scope.READ, query=NotificationsQuery, answers=MessagePage, errors=[400, 503]
+    )
     async def get_notifications(self, request: IRequest) -> object:
         """A page of the messages that the VC does not have."""
         asked = parse_query(NotificationsQuery, cast(Any, request).args)
@@ -58,7 +61,7 @@ class Notifications:
             "next": page[-1].id if len(found) > asked.limit else None,
         }
 
-    @endpoint("POST", "/notifications/<message_id>/retry", scope=Scope.CONTROL, errors=[404, 409, 503])
+    @endpoint("POST", "/notifications/<message_id>/retry", scope=Scope.CONTROL, answers=Message, errors=[404, 409, 503])
     async def retry_notification(self, request: IRequest, message_id: str) -> object:  # noqa: ARG002  as every handler
         """Send a parked message again, at once."""
         number = read_whole(message_id, 0, LARGEST_ID)

@@ -55,8 +55,9 @@ def whole(least: int, most: int) -> Any:
             return text
         raise ValueError
 
+    # The bounds next to the int: behind the validator they would not get into its JSON schema.
     return Annotated[
-        int, BeforeValidator(read), Field(ge=least, le=most, description=f"a whole number from {least} to {most}")
+        int, Field(ge=least, le=most, description=f"a whole number from {least} to {most}"), BeforeValidator(read)
     ]
 
 

@@ -9,6 +9,7 @@ from dialer.contact import Contact
 from dialer.web.endpoint import Scope, endpoint
 from dialer.web.posted import posted
 from dialer.web.schema import AgentReplyIn, parse_reply
+from dialer.web.shown import AgentReplyResult
 
 
 class Replies:
@@ -24,6 +25,7 @@ class Replies:
         alias="/agent;",
         scope=Scope.AGENT,
         takes=AgentReplyIn,
+        answers=AgentReplyResult,
         errors=[400, 404, 409, 413, 415, 500, 503],
     )
     async def post_agent(self, request: IRequest) -> object:

@@ -26,13 +26,14 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    GetJsonSchemaHandler,
     TypeAdapter,
     ValidationError,
     WithJsonSchema,
     model_validator,
 )
 from pydantic.alias_generators import to_camel
-from pydantic_core import PydanticCustomError
+from pydantic_core import CoreSchema, PydanticCustomError
 
 from dialer import rules
 from dialer.contact import AgentReply, CampaignType, Contact, DialingMode, NewContact, RoutingMode
@@ -40,6 +41,7 @@ from dialer.errors import DialerError
 from dialer.happenings import Happening
 from dialer.web import metadata
 from dialer.web.answers import shown
+from dialer.web.leniency import allow_absent
 
 MAX_CONTACTS = 10_000
 """Contacts in one list."""
@@ -63,7 +65,16 @@ class Invalid(DialerError):
 
 def _text(rule: rules.Rule) -> Any:
     """A strict text by `rule`; what the pattern cannot say is left to `_also`."""
-    return Field(strict=True, pattern=rule.pattern, max_length=rule.max_length, description=rule.allowed)
+    never = [re.escape(rule.forbidden)] if rule.forbidden else []
+    never += [f"^{re.escape(rule.forbidden_start)}"] if rule.forbidden_start else []
+    refused: Any = {"not": {"type": "string", "pattern": "|".join(never)}} if never else None
+    return Field(
+        strict=True,
+        pattern=rule.pattern,
+        max_length=rule.max_length,
+        description=rule.allowed,
+        json_schema_extra=refused,
+    )
 
 
 def _also(rule: rules.Rule) -> AfterValidator:
@@ -103,10 +114,19 @@ def _refused(field: str, message: str) -> PydanticCustomError:
     return PydanticCustomError("refused", "{message}", {"field": field, "message": message})
 
 
-Time = Annotated[datetime, BeforeValidator(_time)]
+Time = Annotated[
+    datetime, BeforeValidator(_time), WithJsonSchema({"type": "string", "pattern": f"^{_ISO_8601.pattern}$"})
+]
 Metadata = Annotated[str, BeforeValidator(_metadata), WithJsonSchema({"type": "object"})]
 
 _WHEN = Field(description="a date and time in ISO 8601 with zone, such as 2026-11-23T08:00:00Z, of the years 1 to 9999")
+
+
+_KEPT = Field(
+    description=f"an object, kept; at most {metadata.MAX_DEPTH} levels deep and {metadata.MAX_TEXT} bytes of JSON, "
+    "without NUL characters and with integers within 64 bits"
+)
+_PRIORITY = Field(strict=True, ge=1, le=10, description="an integer from 1 to 10")
 
 
 class Posted(BaseModel):
@@ -133,6 +153,13 @@ class Posted(BaseModel):
                 given[camel] = value
         return given
 
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """What `_spell` lets pass: the schema of each spelling is made of this one (`leniency.py`)."""
+        schema = handler(core_schema)
+        allow_absent(handler.resolve_ref_schema(schema), {to_camel(name) for name in cls.blank})
+        return schema
+
 
 @cache
 def _spellings(model: type[Posted]) -> tuple[tuple[str, str, bool], ...]:
@@ -146,8 +173,36 @@ def _differ(one: object, other: object) -> bool:
         return True
 
 
+_FOR_AN_IVR: dict[str, Any] = {
+    "id": "2f0b6a52-6f0e-4b8e-9d55-0d3f6b7f2a10",
+    "customerNumber": "+447700900123",
+    "campaignType": "IVR",
+    "gatewayId": "gw-london",
+    "campaignId": "reminders",
+    "startTime": "2031-01-01T09:00:00Z",
+    "priority": 5,
+    "ivr": "1218",
+}
+_FOR_AN_AGENT: dict[str, Any] = {
+    "id": "8c1f2d70-3b5a-4a57-8f0e-5a9b6c7d8e9f",
+    "customerNumber": "+447700900124",
+    "campaignType": "AGENT",
+    "gatewayId": "gw-london",
+    "campaignId": "renewals",
+    "dialingMode": "PROGRESSIVE",
+    "routingMode": "QUEUE",
+    "queueName": "Sales",
+}
+
+
 class ContactIn(Posted):
-    """A contact as the campaign manager posts it."""
+    """A contact as the campaign manager posts it.
+
+    `startTime` must not be after `endTime`. An AGENT contact needs `dialingMode`, `routingMode`, and a `resourceId`
+    unless it has a `queueName` and `routingMode` `QUEUE`.
+    """
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_FOR_AN_IVR, _FOR_AN_AGENT]})
 
     blank = frozenset(
         {
@@ -169,14 +224,14 @@ class ContactIn(Posted):
     campaign_contact_id: Annotated[str | None, _text(rules.PRINTABLE)] = None
     start_time: Annotated[Time | None, _WHEN] = None
     end_time: Annotated[Time | None, _WHEN] = None
-    priority: Annotated[int | None, Field(strict=True, ge=1, le=10, description="an integer from 1 to 10")] = None
+    priority: Annotated[int | None, _PRIORITY] = None
     ivr: Annotated[str | None, _text(rules.EXTENSION)] = None
     dialing_mode: Annotated[DialingMode | None, Field(description="PREDICTIVE, PREVIEW or PROGRESSIVE")] = None
     routing_mode: Annotated[RoutingMode | None, Field(description="AGENT or QUEUE")] = None
     resource_id: Annotated[str | None, _text(rules.RESOURCE_ID), _also(rules.RESOURCE_ID)] = None
     queue_name: Annotated[str | None, _text(rules.QUEUE), _also(rules.QUEUE)] = None
     tenant_id: Annotated[str | None, _text(rules.NAME)] = None
-    scheduling_metadata: Annotated[Metadata | None, Field(description="an object, kept")] = None
+    scheduling_metadata: Annotated[Metadata | None, _KEPT] = None
 
     @model_validator(mode="after")
     def _check_together(self) -> Self:
@@ -197,8 +252,19 @@ class ContactIn(Posted):
             raise _refused("resourceId", "resourceId is required when routingMode is QUEUE without a queueName")
 
 
+ContactList = Annotated[
+    list[ContactIn], Field(max_length=MAX_CONTACTS, description="the same id twice needs the same content")
+]
+
+
 class AgentReplyIn(Posted):
     """What the VC answers to an agent request; `agent` empty, null or absent says that none is available."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"uuid": _FOR_AN_AGENT["id"], "agent": "1005", "queue": "Sales"}, {"uuid": "c1", "agent": ""}]
+        }
+    )
 
     blank = frozenset({"agent", "queue"})
 

@@ -1,0 +1,262 @@
+"""What the answers of the interface hold: a model for each object. The tests hold every answer against them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+from dialer.contact import CampaignType, DialingMode, RoutingMode, Status
+from dialer.message import MessageKind, MessageState
+
+_TAKEN_OVER = "a table that was taken over may hold others"
+
+_Type = Annotated[CampaignType | str, Field(description=_TAKEN_OVER)]
+_State = Annotated[Status | str, Field(description=_TAKEN_OVER)]
+_Result = Annotated[
+    str | None,
+    Field(description="the hangup cause or why there was no call, such as `USER_BUSY` or `Invalid Gateway`"),
+]
+_Link = Literal["up", "down"]
+
+
+def _count(meaning: str) -> Any:
+    return Field(ge=0, description=meaning)
+
+
+class Shown(BaseModel):
+    """An object of an answer: each field is always there, null where it has no value. Times are in UTC."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        alias_generator=to_camel,
+        validate_by_name=True,
+        validate_by_alias=False,
+        json_schema_serialization_defaults_required=True,
+    )
+
+
+class ErrorDetail(BaseModel):
+    """Why it was refused or failed."""
+
+    code: Annotated[str, Field(description="one word for programs")]
+    message: Annotated[str, Field(description="a sentence for people")]
+    field: Annotated[str | None, Field(description="the field, parameter or header that is wrong, if it is one")]
+    index: Annotated[
+        int,
+        Field(
+            ge=0,
+            description="only for lists: which entry is wrong, counted from 0",
+            json_schema_extra=lambda schema: schema.pop("default"),
+        ),
+    ] = 0
+
+
+class Error(Shown):
+    """What every refusal and failure is answered with."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"error": {"code": "invalid", "message": "campaignType must be IVR or AGENT", "field": "campaignType"}}
+            ]
+        }
+    )
+
+    error: ErrorDetail
+
+
+class Accepted(Shown):
+    """What became of the contacts that were posted."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"accepted": 1, "duplicates": 0}]})
+
+    accepted: Annotated[int, _count("stored now")]
+    duplicates: Annotated[int, _count("known before, with the same content")]
+
+
+class StoredContact(Shown):
+    """A contact as it was posted, and what became of it."""
+
+    id: str
+    customer_number: str
+    campaign_type: _Type
+    gateway_id: str
+    campaign_id: str
+    campaign_contact_id: str | None
+    start_time: datetime | None
+    end_time: datetime | None
+    priority: int | None
+    ivr: str | None
+    dialing_mode: Annotated[DialingMode | str | None, Field(description=_TAKEN_OVER)]
+    routing_mode: Annotated[RoutingMode | str | None, Field(description=_TAKEN_OVER)]
+    resource_id: str | None
+    queue_name: str | None
+    tenant_id: str | None
+    scheduling_metadata: Annotated[
+        dict[str, Any] | Any, Field(description=f"the object that was posted; {_TAKEN_OVER}")
+    ]
+    status: _State
+    call_result: _Result
+    received_time: datetime
+    dial_time: Annotated[datetime | None, Field(description="when it was taken to be called")]
+    ended_time: Annotated[datetime | None, Field(description="when it became `ended` or `failed`")]
+
+
+class HistoryLine(Shown):
+    """One thing that happened to a contact."""
+
+    time: datetime
+    event: Annotated[
+        str, Field(description="such as `received` `taken` `sent` `answered` `ended` `notification_delivered`")
+    ]
+    taking: Annotated[int | None, Field(description="how often it had been taken from its queue")]
+    dialer: Annotated[str | None, Field(description="`DIALER_ID` of the dialer that did it or saw it")]
+    detail: str | None
+
+
+class ContactHistory(Shown):
+    """What happened to a contact, oldest first; the latest 1,000 lines."""
+
+    id: str
+    history: list[HistoryLine]
+
+
+class AgentReplyResult(Shown):
+    """The state of the contact once its agent reply was acted on."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"id": "2f0b6a52-6f0e-4b8e-9d55-0d3f6b7f2a10", "status": "dialed", "callResult": None}]
+        }
+    )
+
+    id: str
+    status: _State
+    call_result: _Result
+
+
+class Controlled(Shown):
+    """What a control did to a campaign."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"campaignId": "reminders", "contacts": 12}]})
+
+    campaign_id: str
+    contacts: Annotated[int, _count("contacts that changed")]
+
+
+class CampaignCounts(Shown):
+    """How many contacts a campaign has."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "campaignId": "reminders",
+                    "total": 3,
+                    "byStatus": {"pending": 1, "ended": 2},
+                    "byCallResult": {"NORMAL_CLEARING": 1, "NO_ANSWER": 1},
+                }
+            ]
+        }
+    )
+
+    campaign_id: str
+    total: Annotated[int, _count("in all")]
+    by_status: Annotated[dict[str, int], Field(description="by `status`; one that no contact has is left out")]
+    by_call_result: Annotated[dict[str, int], Field(description="by `callResult`, of the contacts that have one")]
+
+
+class CampaignList(Shown):
+    """Every campaign of which there is a contact in any state."""
+
+    campaigns: list[CampaignCounts]
+
+
+class Message(Shown):
+    """A message that the VC does not have yet."""
+
+    id: int
+    contact_id: str
+    campaign_id: Annotated[str | None, Field(description="null when the contact is no longer there")]
+    kind: MessageKind
+    customer_number: str
+    call_result: _Result
+    state: MessageState
+    attempts: Annotated[int, _count("how often it was tried")]
+    created_time: datetime
+    next_time: Annotated[datetime | None, Field(description="not tried again before; null when it is parked")]
+    last_error: Annotated[str | None, Field(description="why it was not delivered so far")]
+
+
+class MessagePage(Shown):
+    """Some of the messages that the VC does not have, by id."""
+
+    notifications: list[Message]
+    next: Annotated[int | None, Field(description="the `after` of the next page; null on the last")]
+
+
+class Undelivered(Shown):
+    """The messages that the VC does not have."""
+
+    waiting: Annotated[int, _count("tried again by themselves")]
+    parked: Annotated[int, _count("not tried again by themselves")]
+    waiting_since: datetime | None
+
+
+class SwitchState(Shown):
+    """One EFSwitch."""
+
+    name: Annotated[str, Field(description="`host:port`")]
+    ready: bool
+    reason: Annotated[str | None, Field(description="why it is not ready")]
+    slowed_down_to: Annotated[
+        float | None, Field(description="calls per second, when the switch was over its own limits; else null")
+    ]
+
+
+class DialerStatus(Shown):
+    """What this process is doing, and what it depends on. What only the database knows is null while it is down."""
+
+    max_concurrent_calls: Annotated[int, _count("call slots of this process")]
+    active_calls: Annotated[int | None, Field(description="its contacts that are `dialed` or `agent_pending`")]
+    free_slots: int | None
+    calls_per_second: Annotated[float, Field(description="its limit")]
+    database: _Link
+    efswitch: _Link
+    voice_connector: _Link
+    total_active_calls: Annotated[int | None, Field(description="active contacts of all dialers on this database")]
+    results_waiting: Annotated[int, _count("results of calls that the database does not take just now")]
+    results_dropped: Annotated[int, _count("results given up because too many waited")]
+    notifications: Undelivered | None
+    switches: list[SwitchState]
+
+
+class DialerStatusInOutage(DialerStatus):
+    """What is known while the database is down."""
+
+    error: ErrorDetail
+
+
+class Liveness(Shown):
+    """The process is alive."""
+
+    status: Literal["ok"]
+
+
+class Readiness(Shown):
+    """Whether it can dial, and if not, why."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"ready": True, "reasons": []},
+                {"ready": False, "reasons": ["EFSwitch switch1.example:8021: connection refused"]},
+            ]
+        }
+    )
+
+    ready: bool
+    reasons: list[str]
