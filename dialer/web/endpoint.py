@@ -58,6 +58,9 @@ class Endpoint:
     alias: str | None
     """Another path that serves the same, for who knows only that."""
 
+    for_browsers: bool
+    """Whether it belongs to the dialer's own pages. Those are not for programs, and change as the pages do."""
+
     handler: Callable[..., Awaitable[object]]
 
     @property
@@ -95,6 +98,7 @@ def endpoint(
     errors: Sequence[int] = (),
     others: Mapping[int, Any] | None = None,
     alias: str | None = None,
+    for_browsers: bool = False,
 ) -> Callable[[Handler], Handler]:
     """Declare a handler: a method `async (self, request, **parts of the path)` that returns the answer's JSON value, an
     Answer or a Streamed, or fails with what `api.py` knows to be an error.
@@ -114,6 +118,7 @@ def endpoint(
             errors=errors,
             others=others or {},
             alias=alias,
+            for_browsers=for_browsers,
             handler=handler,
         )
         return handler

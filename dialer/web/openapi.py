@@ -91,7 +91,8 @@ _RETRY_AFTER = {
 
 
 def describe(endpoints: Sequence[Endpoint], webhooks: Sequence[Webhook] = WEBHOOKS) -> Json:
-    """The document, a JSON value."""
+    """The document, a JSON value. It leaves out what is there for the dialer's own pages."""
+    endpoints = [each for each in endpoints if not each.for_browsers]
     schemas = Schemas(endpoints, webhooks)
     paths: Json = {}
     for each in endpoints:
