@@ -25,7 +25,6 @@ REQUIRES = [
 
 TEST = [
     "hypothesis>=6.170,<7",
-    "hypothesis-jsonschema>=0.23.1,<0.24",
     "jsonschema-rs>=0.61,<0.62",
     "mypy==2.4.1",
     "mypy-zope==1.0.17",

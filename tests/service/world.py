@@ -20,6 +20,7 @@ from dialer.environment import load
 from dialer.sandbox.efswitch import EFSwitch, Rule, Rules
 from dialer.sandbox.vc import VoiceConnector
 from dialer.service import Dialer
+from tests.web.contract import contract, is_page
 
 QUICK = {
     "CALLS_PER_SECOND": "200",
@@ -133,12 +134,14 @@ class World:
         await dialer.stopService()
 
     async def close(self) -> None:
-        """Stop everything."""
+        """Stop everything; whatever the VC got is held against its description."""
         for dialer in list(self._dialers):
             await self.stop_dialer(dialer)
         await self.vc.stop()
         await self.switch.stop()
         await self._pool.closeCachedConnections()
+        for record in self.vc.records(lambda record: record.direction == "in"):
+            contract().sent(record.path, record.headers, record.body)
 
     # -- HTTP ------------------------------------------------------------------------------------------------------
 
@@ -150,6 +153,11 @@ class World:
             body = json.loads(text)
         except ValueError:
             body = text
+        # Whatever a test is about, it holds the dialer to its description.
+        if method != "HEAD" and not is_page(path):
+            contract().answered(method, path, response.code, response.headers, body)
+            if response.code == 200 and "json" in keywords:
+                contract().accepted(method, path, keywords["json"])
         return Reply(response.code, body, response.headers)
 
     async def get(self, path: str) -> Reply:
