@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from hamcrest import assert_that, greater_than, has_entries, has_length
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from jsonschema_rs import Draft202012Validator
 
@@ -105,8 +105,6 @@ def described(draw: st.DrawFn) -> dict[str, Any]:
     return contact
 
 
-# Each of a dozen fields is made by a pattern, which takes a while.
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(described())
 def test_a_contact_that_is_valid_by_the_document_is_accepted_but_for_what_it_says_in_words(
     contact: dict[str, Any],
