@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from functools import cache
 from typing import Annotated, Any, ClassVar, Self
 
@@ -41,7 +40,9 @@ from dialer.errors import DialerError
 from dialer.happenings import Happening
 from dialer.web import metadata
 from dialer.web.answers import shown
+from dialer.web.examples import FOR_AN_AGENT, FOR_AN_IVR
 from dialer.web.leniency import allow_absent
+from dialer.web.times import ALLOWED, Time
 
 MAX_CONTACTS = 10_000
 """Contacts in one list."""
@@ -86,23 +87,6 @@ def _also(rule: rules.Rule) -> AfterValidator:
     return AfterValidator(check)
 
 
-_ISO_8601 = re.compile(
-    r"(?:[0-9]{4}-[0-9]{2}-[0-9]{2}|[0-9]{8}|[0-9]{4}-W[0-9]{2}-[1-7]|[0-9]{4}W[0-9]{2}[1-7])"
-    r"T[0-9]{2}(?::[0-9]{2}(?::[0-9]{2}(?:[.,][0-9]{1,9})?)?|[0-9]{2}(?:[0-9]{2}(?:[.,][0-9]{1,9})?)?)"
-    r"(?:Z|[+-][0-9]{2}(?::?[0-9]{2})?)"
-)
-
-
-def _time(value: object) -> datetime:
-    """Read ISO 8601 with date, time and zone into UTC, to the microsecond. pydantic itself would take numbers too."""
-    if not isinstance(value, str) or not _ISO_8601.fullmatch(value):
-        raise ValueError
-    try:
-        return datetime.fromisoformat(value).astimezone(UTC)
-    except OverflowError:  # the year 0 or 10000 in UTC
-        raise ValueError from None
-
-
 def _metadata(value: object) -> str:
     try:
         return metadata.to_text(value)
@@ -114,12 +98,9 @@ def _refused(field: str, message: str) -> PydanticCustomError:
     return PydanticCustomError("refused", "{message}", {"field": field, "message": message})
 
 
-Time = Annotated[
-    datetime, BeforeValidator(_time), WithJsonSchema({"type": "string", "pattern": f"^{_ISO_8601.pattern}$"})
-]
 Metadata = Annotated[str, BeforeValidator(_metadata), WithJsonSchema({"type": "object"})]
 
-_WHEN = Field(description="a date and time in ISO 8601 with zone, such as 2026-11-23T08:00:00Z, of the years 1 to 9999")
+_WHEN = Field(description=ALLOWED)
 
 
 _KEPT = Field(
@@ -173,28 +154,6 @@ def _differ(one: object, other: object) -> bool:
         return True
 
 
-_FOR_AN_IVR: dict[str, Any] = {
-    "id": "2f0b6a52-6f0e-4b8e-9d55-0d3f6b7f2a10",
-    "customerNumber": "+447700900123",
-    "campaignType": "IVR",
-    "gatewayId": "gw-london",
-    "campaignId": "reminders",
-    "startTime": "2031-01-01T09:00:00Z",
-    "priority": 5,
-    "ivr": "1218",
-}
-_FOR_AN_AGENT: dict[str, Any] = {
-    "id": "8c1f2d70-3b5a-4a57-8f0e-5a9b6c7d8e9f",
-    "customerNumber": "+447700900124",
-    "campaignType": "AGENT",
-    "gatewayId": "gw-london",
-    "campaignId": "renewals",
-    "dialingMode": "PROGRESSIVE",
-    "routingMode": "QUEUE",
-    "queueName": "Sales",
-}
-
-
 class ContactIn(Posted):
     """A contact as the campaign manager posts it.
 
@@ -202,7 +161,7 @@ class ContactIn(Posted):
     unless it has a `queueName` and `routingMode` `QUEUE`.
     """
 
-    model_config = ConfigDict(json_schema_extra={"examples": [_FOR_AN_IVR, _FOR_AN_AGENT]})
+    model_config = ConfigDict(json_schema_extra={"examples": [FOR_AN_IVR, FOR_AN_AGENT]})
 
     blank = frozenset(
         {
@@ -262,7 +221,7 @@ class AgentReplyIn(Posted):
 
     model_config = ConfigDict(
         json_schema_extra={
-            "examples": [{"uuid": _FOR_AN_AGENT["id"], "agent": "1005", "queue": "Sales"}, {"uuid": "c1", "agent": ""}]
+            "examples": [{"uuid": FOR_AN_AGENT["id"], "agent": "1005", "queue": "Sales"}, {"uuid": "c1", "agent": ""}]
         }
     )
 
