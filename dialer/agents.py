@@ -19,6 +19,7 @@ from dialer.esl.errors import ReplyLost
 from dialer.happenings import Seen
 from dialer.journal import Journal
 from dialer.placing import Placing
+from dialer.recent import AgentAnswers, Answered
 from dialer.settlement import Dropped, Settlement
 from dialer.store.contacts import Change, ContactStore
 from dialer.store.database import DatabaseDown, DatabaseError
@@ -83,6 +84,8 @@ class Agents:
         self._given_up: set[str] = set()
         self._replies: dict[str, DeferredLock] = {}
         self._stopping = False
+        self.answers = AgentAnswers(clock)
+        """What came of the last agent requests."""
 
     # -- asking ----------------------------------------------------------------------------------------------------
 
@@ -114,6 +117,7 @@ class Agents:
         answer: AgentRequest = await self._connector.request_agent(contact, esl_host_default=self._efswitch_ip)
         if answer.kind is AgentRequestKind.ACCEPTED:
             self.log.info("AGENT REQUESTED FOR CALL ID {id}", id=contact.id)
+            self.answers.note(contact.campaign_id, Answered.TAKEN)
             self._journal.note(contact, Seen.AGENT_REQUESTED)
         elif answer.kind is AgentRequestKind.UNANSWERED:
             # The VC may have it: the reply, or AGENT_REPLY_TIMEOUT, decides.
@@ -126,6 +130,7 @@ class Agents:
                 id=contact.id,
                 reason=answer.reason,
             )
+            self.answers.note(contact.campaign_id, Answered.REFUSED, answer.reason)
             await self._back_to_queue(contact, f"agent request not accepted: {answer.reason}")
 
     async def give_up(self, timeout: float) -> int:
@@ -135,6 +140,7 @@ class Agents:
             self.log.warn("No agent reply for contact {id} in {timeout} s", id=contact.id, timeout=timeout)
             # Not waited for: one that somebody has locked must not keep the slots of the others.
             self._given_up.add(contact.id)
+            self.answers.note(contact.campaign_id, Answered.NO_REPLY)
             returned = self._settlement.settle(_return(contact, f"no agent reply in {timeout:g} s"))
             returned.addErrback(lambda failure: failure.trap(Dropped) and None)
             returned.addCallback(self._gave_up, contact.id)
@@ -171,9 +177,11 @@ class Agents:
             return await self._too_late(contact, reply)
         if not reply.agent:
             self.log.info("No agent available for contact {id}", id=contact.id)
+            self.answers.note(contact.campaign_id, Answered.NO_AGENT)
             await self._back_to_queue(contact, "no agent available", agent="")
             return await self._after(contact)
         self.log.info("RECEIVED RESERVED AGENT INFO FOR CALL ID {id}: agent {agent}", id=contact.id, agent=reply.agent)
+        self.answers.note(contact.campaign_id, Answered.AGENT)
         if contact.end_time is not None and contact.end_time < self._now():
             return await self._expired(contact, reply)
         try:

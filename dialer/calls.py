@@ -23,6 +23,7 @@ from dialer.happenings import Seen
 from dialer.journal import Journal
 from dialer.limits import SwitchLimits
 from dialer.outcome import CallEnd, Refusal, RefusalKind, end_of_call, needs_end_chat, refusal
+from dialer.recent import RecentCalls
 from dialer.settlement import Dropped, Settlement
 from dialer.store.contacts import Change, ContactStore, HeldContact
 from dialer.store.database import DatabaseError
@@ -59,6 +60,8 @@ class Calls:
         self.background = Background(ReplyLost, Dropped, DatabaseError)
         """The commands whose replies are awaited, and the refusals that are being looked into."""
         self._stopped = False
+        self.recent = RecentCalls(clock)
+        """The calls that EFSwitch took lately."""
 
     def __iter__(self) -> Iterator[Call]:
         """The calls whose result is not on its way yet."""
@@ -95,6 +98,7 @@ class Calls:
             self._foreign_jobs[job] = call.job_id
         self.log.info("CALLED THE CUSTOMER of contact {id} through {switch}", id=contact.id, switch=switch.name)
         self._journal.note(contact, Seen.SENT, switch.name)
+        self.recent.placed(contact.campaign_id)
 
     def undone(self, contact: Contact) -> None:
         """The taking of a contact whose command was never sent has been undone."""

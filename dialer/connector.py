@@ -26,6 +26,7 @@ from dialer.message import MessageKind, OutboxMessage
 from dialer.outcome import wire_result
 from dialer.posting import Address, Exchange, Poster
 from dialer.reachability import Reachability
+from dialer.trouble import Trouble
 
 REQUEST_AGENT = "/request-agent"
 NOTIFICATION = "/send-delivery-notification"
@@ -151,6 +152,11 @@ class Connector:
     def reason(self) -> str:
         """Why `up` is what it is."""
         return self._reachability.reason
+
+    @property
+    def trouble(self) -> Trouble | None:
+        """For how long the VC has not answered, and why it last did not; None while it does."""
+        return self._reachability.trouble
 
     def start(self) -> None:
         """Keep `up` fresh from now on, also while nothing is sent."""

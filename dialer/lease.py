@@ -14,6 +14,7 @@ from twisted.logger import Logger
 from dialer.errors import DialerError
 from dialer.store.database import Database, DatabaseError
 from dialer.store.queries import sql
+from dialer.trouble import Trouble
 
 RENEWALS = 3
 """Renewals in each lease time: two may fail before the lease runs out."""
@@ -48,6 +49,7 @@ class Lease(Service):
         self._on_change = on_change
         self._renewed: float | None = None
         self._since = 0.0
+        self._lost_at: float | None = None
         self._said = True
         self._released = False
         self.owner = owner
@@ -61,6 +63,18 @@ class Lease(Service):
     def held(self) -> bool:
         """Whether this process may take contacts, by its own clock; the database judges by its own each time."""
         return self._renewed is not None and self._clock.seconds() - self._renewed < self._lease_time
+
+    @property
+    def trouble(self) -> Trouble | None:
+        """For how long it has not been held, and why not; None while it is held, or was never had."""
+        if self.held or self._released:
+            return None
+        now = self._clock.seconds()
+        if self._renewed is not None:
+            return Trouble(now - self._renewed - self._lease_time, "it could not be renewed in time")
+        if self._lost_at is not None:
+            return Trouble(now - self._lost_at, "another session has the name")
+        return None
 
     def held_since(self, moment: float) -> bool:
         """Whether it is held and has been since then (seconds of the clock), without a gap in which another dialer may
@@ -113,6 +127,8 @@ class Lease(Service):
     async def _renew_once(self) -> None:
         try:
             if not await self._ask():
+                if self._renewed is not None:
+                    self._lost_at = self._clock.seconds()
                 self._renewed = None
                 # Its name may be held by its own former session, which the network has cut off.
                 await self._break()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from attrs import define
+from attrs import define, frozen
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
@@ -11,11 +11,20 @@ from dialer.pacing import Slowdown
 from dialer.throttle import Throttle
 
 
+@frozen
+class Slowed:
+    """To how many originates per second a switch is slowed down, and for how many seconds it has been."""
+
+    rate: float
+    seconds: float
+
+
 @define
 class _Limit:
     slowdown: Slowdown
     throttle: Throttle
     slowed: bool = False
+    since: float = 0.0
 
 
 class SwitchLimits:
@@ -38,6 +47,11 @@ class SwitchLimits:
         rates = {name: limit.slowdown.rate(now) for name, limit in self._limits.items()}
         return {name: rate for name, rate in rates.items() if rate < self._rate}
 
+    def slowed(self, name: str) -> Slowed | None:
+        """How the switch of this name is slowed down; None when it is not."""
+        rate = self.rates().get(name)
+        return None if rate is None else Slowed(rate, self._clock.seconds() - self._limits[name].since)
+
     async def turn(self, switch: Switch, *, first: bool = False) -> None:
         """Fires when this switch may be given another originate; at once while it never complained."""
         limit = self._of(switch)
@@ -57,6 +71,8 @@ class SwitchLimits:
         before = limit.slowdown.rate(now)
         limit.slowdown.refused(now)
         rate = limit.throttle.rate = limit.slowdown.rate(now)
+        if before >= self._rate:
+            limit.since = now
         limit.slowed = True
         if rate < before:
             self.log.warn("{switch} is over its limits; slowed down to {rate:.1f}/s", switch=switch.name, rate=rate)

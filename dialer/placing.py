@@ -17,8 +17,9 @@ from dialer.contact import AgentReply, Contact, Status
 from dialer.errors import DialerError
 from dialer.esl.errors import BadCommand, SwitchDown
 from dialer.esl.fleet import Fleet, Route, RouteKind
-from dialer.esl.gateways import FRESH
+from dialer.esl.gateways import FRESH, GatewayStatus
 from dialer.esl.switch import Switch
+from dialer.gateway_troubles import GatewayTroubles
 from dialer.limits import SwitchLimits
 from dialer.originate import CannotBeCarried
 from dialer.settlement import Settlement
@@ -87,6 +88,8 @@ class Placing:
         self._unsent: Counter[str] = Counter()
         """How many contacts are taken for each switch whose turn has not come."""
         self._stopping = False
+        self.gateways = GatewayTroubles(clock)
+        """The gateways that contacts lately found down, or unknown."""
 
     def stop(self) -> None:
         """Place no more: from now on whoever waits for a turn gets ThrottleClosed, and what is down is not EFSwitch."""
@@ -228,6 +231,8 @@ class Placing:
             route = await self._fleet.route(contact.gateway_id, self._load)
             if route.switch is None and self._stopping:
                 raise ThrottleClosed
+            if route.switch is not None:
+                self.gateways.found(contact.gateway_id)
             if route.kind is not RouteKind.NOT_READY or self._clock.seconds() >= deadline:
                 return route
             await deferLater(self._clock, LOOK_AGAIN)
@@ -239,10 +244,12 @@ class Placing:
     async def _unroutable(self, contact: Contact, route: Route, agent: str | None = None) -> Placed:
         """Settle a contact for which there is no switch with its gateway up. `agent` is the one reserved for it."""
         if route.kind is RouteKind.INVALID_GATEWAY:
+            self.gateways.met(contact.gateway_id, GatewayStatus.INVALID, contact.campaign_id)
             self.log.warn("INVALID GATEWAY {gateway} of contact {id}", gateway=contact.gateway_id, id=contact.id)
             await self._settle(contact, Status.FAILED, "Invalid Gateway", agent=agent)
             return Placed.FAILED
         if route.kind is RouteKind.GATEWAY_DOWN:
+            self.gateways.met(contact.gateway_id, GatewayStatus.DOWN, contact.campaign_id)
             self.log.warn("GATEWAY DOWN {gateway} of contact {id}", gateway=contact.gateway_id, id=contact.id)
             await self._settle(contact, Status.PENDING, reason=f"gateway {contact.gateway_id} down", agent=agent)
             return Placed.HELD

@@ -10,6 +10,8 @@ from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
+from dialer.trouble import Trouble, TroubleWatch
+
 PROBE_INTERVAL = 10.0
 """Seconds without a request after which the peer is probed."""
 
@@ -35,6 +37,7 @@ class Reachability:
         self._probing: Deferred[None] | None = None
         self._asked = self._answered = float("-inf")
         self._known: bool | None = None
+        self._watch = TroubleWatch(reactor)
         self._stopped = False
         self.reason = "not asked yet"
 
@@ -42,6 +45,11 @@ class Reachability:
     def up(self) -> bool:
         """Whether the peer is known to answer; False until it first did."""
         return self._known is True
+
+    @property
+    def trouble(self) -> Trouble | None:
+        """For how long it has not answered, and why it last did not; None while it does, or was not asked yet."""
+        return self._watch.trouble
 
     def start(self) -> None:
         """Probe now, and again whenever nothing was asked for PROBE_INTERVAL."""
@@ -72,6 +80,10 @@ class Reachability:
 
     def _become(self, up: bool, reason: str) -> None:
         changed, self._known, self.reason = self._known is not up, up, reason
+        if up:
+            self._watch.works()
+        else:
+            self._watch.failed(reason)
         if changed and up:
             self.log.info("{peer} is up: {reason}", peer=self._name, reason=reason)
         elif changed:

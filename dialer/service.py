@@ -23,6 +23,7 @@ from dialer.errors import DialerError
 from dialer.esl.fleet import Fleet
 from dialer.esl.switch import Switch
 from dialer.esl.wire import Event
+from dialer.explainer import Explainer, Sources
 from dialer.journal import Journal
 from dialer.lease import Lease
 from dialer.limits import SwitchLimits
@@ -37,6 +38,7 @@ from dialer.status import StatusReport
 from dialer.store.campaigns import CampaignStore
 from dialer.store.contacts import Change, ContactStore
 from dialer.store.database import Database, DatabaseError
+from dialer.store.explain import ExplainStore
 from dialer.store.history import HistoryStore
 from dialer.store.migrate import migrate
 from dialer.store.outbox import OutboxStore
@@ -51,6 +53,7 @@ from dialer.web.api import ENDPOINTS, Api
 from dialer.web.campaigns import Campaigns
 from dialer.web.contacts import Contacts
 from dialer.web.docs import Docs
+from dialer.web.explain import Explain
 from dialer.web.health import Health
 from dialer.web.notifications import Notifications
 from dialer.web.openapi import describe
@@ -117,7 +120,7 @@ class Dialer(Service):
         self.log.info("HTTP interface listening on http://{host}:{port}", host=host, port=address.port)
         surroundings.dialer_is_at(host, address.port)
         self._waits_for = "waiting for the database"
-        await migrate(self._reactor, surroundings.conninfo)
+        await migrate(self._reactor, surroundings.conninfo, on_failure=parts.database.failed)
         parts.database.startService()
         parts.lease_database.startService()
         await parts.database.when_up()
@@ -300,12 +303,32 @@ class Parts:
             speed=settings.calls_per_second,
             starting=waits_for,
         )
+        explainer = Explainer(
+            Sources(
+                self.database,
+                ExplainStore(self.database),
+                self.lease,
+                self.fleet,
+                self.limits,
+                self.calls,
+                self.placing,
+                self.agents,
+                self.connector,
+                self.throttle,
+                self.agent_throttle,
+            ),
+            capacity=settings.max_concurrent_calls,
+            speed=settings.calls_per_second,
+            policy=policy,
+            starting=waits_for,
+        )
         self.api = Api(
             [
                 Contacts(self.contacts, self.history, on_contacts=self._wake),
                 Replies(self.agents),
                 Campaigns(CampaignStore(self.database, self.history), on_contacts=self._wake),
                 Notifications(outbox, on_resend=self.outbox.wake),
+                Explain(explainer),
                 Health(status),
                 Docs(lambda: describe(ENDPOINTS)),
             ]

@@ -77,6 +77,7 @@ class Throttle:
         self._pauses: set[Deferred[None]] = set()
         self._granting = False
         self._closed = False
+        self._waited_at = -math.inf
 
     @property
     def rate(self) -> float:
@@ -92,6 +93,10 @@ class Throttle:
     def waiting(self) -> int:
         """How many callers wait for their turn."""
         return len(self._taken) + len(self._first) + len(self._others)
+
+    def waited_for(self) -> float:
+        """Seconds since a caller last had to wait for its turn: 0 while one waits, infinite when none ever did."""
+        return 0.0 if self.waiting or self._pauses else self._clock.seconds() - self._waited_at
 
     def acquire(self, *, first: bool = False, taken: bool = False) -> Deferred[Permit]:
         """Fires with a permit when it is the caller's turn; those with `first` go before all others, and those with
@@ -126,6 +131,7 @@ class Throttle:
                     raise
             finally:
                 self._pauses.discard(pause)
+                self._waited_at = self._clock.seconds()
         raise ThrottleClosed
 
     def close(self) -> None:
@@ -166,6 +172,7 @@ class Throttle:
             while self.waiting:
                 now = self._clock.seconds()
                 if self._pace.earliest(now) > now:
+                    self._waited_at = now
                     break
                 waiter, _ = (self._taken or self._first or self._others).popitem(last=False)
                 self._pace.grant(now)

@@ -21,6 +21,7 @@ from dialer.esl.protocol import COMMAND_TIMEOUT
 from dialer.esl.session import OriginateSetting, Session
 from dialer.esl.wire import Event
 from dialer.pacing import backoff
+from dialer.trouble import Trouble, TroubleWatch
 
 FIRST_WAIT = 0.5
 """Seconds before the first new attempt to connect: a switch that restarts its event socket is back at once."""
@@ -93,6 +94,8 @@ class Switch(Service):
         self._reason: str | None = "not connected yet"
         self._since = reactor.seconds()
         self._disabled: str | None = None
+        self._watch = TroubleWatch(reactor)
+        self._watch.failed("not connected yet")
 
         self._session: Session | None = None  # from the TCP connection to its end
         self._pause: Deferred[Any] | None = None  # what may be cut short: an attempt to connect, or a wait
@@ -124,6 +127,11 @@ class Switch(Service):
     def since(self) -> float:
         """When the state last changed, in `reactor.seconds()`."""
         return self._since
+
+    @property
+    def trouble(self) -> Trouble | None:
+        """For how long it has not been ready, and why not; None when it is."""
+        return self._watch.trouble
 
     # What a switch can be asked
 
@@ -307,6 +315,10 @@ class Switch(Service):
             return
         self._connected, self._ready, self._reason = connected, ready, reason
         self._since = self._clock.seconds()
+        if ready:
+            self._watch.works()
+        else:
+            self._watch.failed(reason or "not ready")
         if ready:
             self.log.info("EFSwitch {switch} is connected and ready", switch=self.name)
         elif connected:

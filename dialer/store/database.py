@@ -24,6 +24,7 @@ from dialer.store.errors import CommitUnknown, DatabaseDown, DatabaseError, Unab
 from dialer.store.link import Link, guarded_dsn
 from dialer.store.notices import Notices
 from dialer.store.transaction import Run, Work, in_transaction
+from dialer.trouble import Trouble, TroubleWatch
 
 __all__ = ["CommitUnknown", "Database", "DatabaseDown", "DatabaseError", "Run", "Unable", "Unanswered"]
 
@@ -88,6 +89,7 @@ class Database(Service):
         self._up_waiters: list[Deferred[None]] = []
         self._pauses: set[Deferred[None]] = set()
         self._notices = Notices(reactor)
+        self._watch = TroubleWatch(reactor)
         self.up = False
         """Whether a connection is open."""
         self._failed_at = -inf
@@ -142,6 +144,15 @@ class Database(Service):
     def steady(self) -> float:
         """Seconds since it last failed to do what it was asked; infinite when it never did."""
         return float(self._reactor.seconds() - self._failed_at)
+
+    @property
+    def trouble(self) -> Trouble | None:
+        """For how long it has not done what it was asked, and the last error; None while it does."""
+        return self._watch.trouble
+
+    def failed(self, reason: str) -> None:
+        """Somebody else found that it does not work, as before the pool is started."""
+        self._watch.failed(reason)
 
     async def pause(self) -> None:
         """Returns after a while, for who tries something again; cancelled when the service stops."""
@@ -222,12 +233,16 @@ class Database(Service):
         # One timer for all that the caller waits for. What runs on a link is bounded by the link.
         answer = Deferred.fromCoroutine(tried())
         try:
-            return await answer.addTimeout(self._timeout, self._reactor, onTimeoutCancel=too_late)
+            done = await answer.addTimeout(self._timeout, self._reactor, onTimeoutCancel=too_late)
         except DatabaseError as error:
             # One that somebody's lock, or its own length, kept from being done says nothing about the database.
             if not (isinstance(error, Unable) and error.cancelled):
                 self._failed_at = self._reactor.seconds()
+                if self.running:
+                    self._watch.failed(str(error))
             raise
+        self._watch.works()
+        return done
 
     def _shielded(self, link: Link, use: Callable[[Link], Awaitable[T]]) -> Deferred[T]:
         """What `use` returns; it runs to its end, and the link is released then, even if the caller is cancelled."""
@@ -365,6 +380,7 @@ class Database(Service):
 
     def _note_down(self, reason: str) -> None:
         changed, self.up = self.up, False
+        self._watch.failed(reason)
         if changed or reason != self.reason:
             self.log.error("DATABASE CONNECTION ERROR: {reason}", reason=reason)
         self.reason = reason

@@ -11,7 +11,7 @@ from __future__ import annotations
 import glob
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from random import Random
@@ -66,11 +66,18 @@ class _Backend(PostgresqlBackend):  # type: ignore[misc]
         yield
 
 
-async def migrate(reactor: Any, conninfo: str, *, folder: Path | None = None, random: Random | None = None) -> None:
+async def migrate(
+    reactor: Any,
+    conninfo: str,
+    *,
+    folder: Path | None = None,
+    random: Random | None = None,
+    on_failure: Callable[[str], None] = lambda _: None,
+) -> None:
     """Apply the migrations in `folder` (ours by default) that the database lacks.
 
     Waits, with growing pauses, while PostgreSQL is not reachable or another dialer migrates. May be cancelled: what
-    was not committed then is rolled back. Fails with MigrationFailed.
+    was not committed then is rolled back. `on_failure` is told why it waits. Fails with MigrationFailed.
     """
     folder = folder or migrations_folder()
     random = random or Random()  # noqa: S311
@@ -84,6 +91,7 @@ async def migrate(reactor: Any, conninfo: str, *, folder: Path | None = None, ra
             if told != (told := str(error)):
                 log.error(error.phrase, reason=told)
             failures += 1
+            on_failure(told)
         await deferLater(reactor, reconnect_delay(failures, random))
 
 

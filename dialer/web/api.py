@@ -25,6 +25,7 @@ from dialer.web.campaigns import Campaigns
 from dialer.web.contacts import Contacts
 from dialer.web.docs import Docs
 from dialer.web.endpoint import Endpoint, endpoints_of
+from dialer.web.explain import Explain
 from dialer.web.health import Health
 from dialer.web.notifications import Notifications
 from dialer.web.replies import Replies
@@ -32,7 +33,9 @@ from dialer.web.schema import Invalid
 from dialer.web.streaming import Stream, Streamed
 
 ENDPOINTS: Sequence[Endpoint] = [
-    each for group in (Contacts, Replies, Campaigns, Notifications, Health, Docs) for each in endpoints_of(group)
+    each
+    for group in (Contacts, Replies, Campaigns, Notifications, Explain, Health, Docs)
+    for each in endpoints_of(group)
 ]
 """Everything that is served."""
 

@@ -1,0 +1,297 @@
+"""Why nothing is dialing: facts in, reasons out, as plain sentences with numbers, the most important one first.
+
+What stops everything comes first (the dialer itself, the database, EFSwitch), then what the queue holds, then what
+slows down. What does not matter now is not said: a full house needs no word about the dialing speed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import datetime, timedelta
+
+from dialer.facts import Facts, Fault, GatewayFact, Standing, SwitchFact, Why
+from dialer.phrases import contacts, enumerated, number, per_second, time
+from dialer.reasons import Code, Explanation, Reason
+
+AGENT = "AGENT"
+
+
+def explain(facts: Facts) -> Explanation:
+    """Why nothing is dialing, or that something is; never without a reason."""
+    standing = facts.standing
+    stopping = [*_own(facts), *_switches(facts)]
+    if standing is None:
+        return Explanation(False, [*stopping, *_gateways(facts), *_voice_connector(facts)])
+    if not standing.queue.contacts():
+        return Explanation(False, [*stopping, _nothing_pending(facts, standing), *_gateways(facts)])
+    if not standing.queue.contacts(Why.OPEN):
+        causes = [*_gateways(facts), *_agents(facts)]
+        return Explanation(False, [*stopping, *causes, *_none_open(standing)], _next(standing))
+    slots = _slots(facts, standing)
+    limits = [*slots, *_gateways(facts), *_agents(facts)]
+    if not slots:
+        limits += _speed(facts)
+    if stopping:
+        return Explanation(False, [*stopping, *limits])
+    if limits and not facts.calls:
+        return Explanation(False, [*limits, *_some_unreachable(facts)])
+    return Explanation(True, [*limits, _dialing(facts, standing), *_some_unreachable(facts)])
+
+
+# -- what stops everything ---------------------------------------------------------------------------------------------
+
+
+def _own(facts: Facts) -> Iterator[Reason]:
+    """The dialer itself and its database."""
+    if facts.database is not None:
+        fault = facts.database
+        yield Reason(Code.DATABASE_DOWN, f"The database is down{_since(fault)}: {fault.reason}.", fault.since)
+    if facts.starting is not None:
+        yield Reason(Code.STARTING, f"The dialer is not ready to dial: {facts.starting.reason}.", facts.starting.since)
+    elif facts.database is None and facts.lease is not None:
+        message = f"This dialer has no lease on its name {facts.dialer}{_since(facts.lease)}: {facts.lease.reason}."
+        yield Reason(Code.NO_LEASE, message, facts.lease.since)
+
+
+def _switches(facts: Facts) -> Iterator[Reason]:
+    """Every switch, while none can be used."""
+    faulty = [switch for switch in facts.switches if switch.fault is not None]
+    if len(faulty) < len(facts.switches) or facts.starting is not None:
+        return
+    # What needs somebody to see to it comes before what goes on by itself.
+    for switch in sorted(faulty, key=lambda switch: switch.settling):
+        yield _unusable(switch, facts)
+
+
+def _some_unreachable(facts: Facts) -> Iterator[Reason]:
+    """The switches that cannot be used while others can."""
+    for switch in facts.switches:
+        if switch.fault is not None:
+            yield _unusable(switch, facts)
+
+
+def _unusable(switch: SwitchFact, facts: Facts) -> Reason:
+    fault = switch.fault
+    assert fault is not None
+    if switch.settling:
+        message = f"EFSwitch {switch.name} is not used yet: {fault.reason}."
+        return Reason(Code.EFSWITCH_NOT_READY, message, fault.since)
+    if switch.connected:
+        message = f"EFSwitch {switch.name} is connected but not used{_since(fault)}: {fault.reason}."
+        return Reason(Code.EFSWITCH_NOT_USED, message, fault.since)
+    message = f"EFSwitch {switch.name} is unreachable{_since(fault)}: {fault.reason}."
+    if all(each.fault is not None and not each.connected for each in facts.switches):
+        message += (
+            " Nothing is taken until it is back."
+            if facts.hold_while_down
+            else " IVR contacts whose turn comes fail (EFSwitch Down), AGENT contacts wait."
+        )
+    return Reason(Code.EFSWITCH_UNREACHABLE, message, fault.since)
+
+
+# -- the queue ---------------------------------------------------------------------------------------------------------
+
+
+def _nothing_pending(facts: Facts, standing: Standing) -> Reason:
+    stopped = standing.contacts.get("stopped", 0)
+    of = "" if facts.campaign_id is None else f" of campaign {facts.campaign_id}"
+    if stopped:
+        campaigns = standing.campaigns.get("stopped", 0)
+        if facts.campaign_id is not None:
+            message = f"Campaign {facts.campaign_id} is stopped: {contacts(stopped)} wait for its start."
+        elif campaigns == 1:
+            message = f"All that waits is stopped: {contacts(stopped)} of 1 campaign."
+        else:
+            message = f"All that waits is stopped: {contacts(stopped)} of {number(campaigns)} campaigns."
+        return Reason(Code.ALL_STOPPED, message)
+    words = {"dialed": "dialed", "agent_pending": "waiting for an agent", "ended": "ended", "failed": "failed"}
+    others = [
+        f"{number(standing.contacts[status])} {word}" for status, word in words.items() if standing.contacts.get(status)
+    ]
+    message = f"No contact{of} is waiting to be dialed"
+    return Reason(Code.QUEUE_EMPTY, f"{message}: {', '.join(others)}." if others else f"{message}.")
+
+
+def _none_open(standing: Standing) -> list[Reason]:
+    """Why none of the pending contacts may be taken: what keeps the most of them first."""
+    queue = standing.queue
+    found: list[tuple[int, Reason]] = []
+
+    def add(why: Why, code: Code, one: str, many: str, *, since: bool = False) -> None:
+        if count := queue.contacts(why):
+            first = queue.first(why)
+            message = (one if count == 1 else many).format(contacts=contacts(count), first=time(first))
+            found.append((count, Reason(code, message, first if since else None)))
+
+    add(
+        Why.OPENING,
+        Code.OUTSIDE_TIMES,
+        "{contacts} is before its start time: it opens at {first}.",
+        "{contacts} are before their start times: the next opens at {first}.",
+    )
+    add(
+        Why.HELD,
+        Code.HELD_BACK,
+        "{contacts} came back to the queue and is held back until {first}.",
+        "{contacts} came back to the queue and are held back, the first until {first}.",
+    )
+    add(
+        Why.CHATTING,
+        Code.END_CHAT_UNDER_WAY,
+        "{contacts} waits for the VC to take the END_CHAT of its number, under way since {first}.",
+        "{contacts} wait for the VC to take the END_CHATs of their numbers, the first under way since {first}.",
+        since=True,
+    )
+    add(
+        Why.EXPIRED,
+        Code.EXPIRED,
+        "{contacts} is past its end time: the next cycle ends it as Expired.",
+        "{contacts} are past their end times: the next cycle ends them as Expired.",
+    )
+    if stopped := standing.contacts.get("stopped", 0):
+        verb = "is" if stopped == 1 else "are"
+        found.append((0, Reason(Code.SOME_STOPPED, f"{contacts(stopped)} {verb} stopped.")))
+    return [reason for _, reason in sorted(found, key=lambda each: -each[0])]
+
+
+def _next(standing: Standing) -> datetime | None:
+    """When the first contact may be taken by itself."""
+    moments = (standing.queue.first(Why.OPENING), standing.queue.first(Why.HELD))
+    return min((moment for moment in moments if moment is not None), default=None)
+
+
+# -- what stands against single contacts ------------------------------------------------------------------------------
+
+
+def _gateways(facts: Facts) -> Iterator[Reason]:
+    for gateway in facts.gateways:
+        waiting = _waiting_for(gateway, facts)
+        if gateway.invalid:
+            concerned = facts.campaign_id is None or facts.campaign_id in gateway.campaigns
+            if waiting or (concerned and not _open(facts)):
+                message = f"Gateway {gateway.gateway_id} is unknown to EFSwitch since {time(gateway.since)}: "
+                met = enumerated([f"campaign {each}" for each in sorted(gateway.campaigns)])
+                message += f"contacts fail (Invalid Gateway), so far of {met}."
+                yield Reason(Code.GATEWAY_INVALID, message, gateway.since)
+        elif waiting or (facts.standing is None and facts.campaign_id in (None, *gateway.campaigns)):
+            message = f"Gateway {gateway.gateway_id} is down since {time(gateway.since)}"
+            message += f": {contacts(waiting)} {'waits' if waiting == 1 else 'wait'} for it." if waiting else "."
+            yield Reason(Code.GATEWAY_DOWN, message, gateway.since)
+
+
+def _waiting_for(gateway: GatewayFact, facts: Facts) -> int:
+    if facts.standing is None:
+        return 0
+    return facts.standing.queue.contacts(Why.OPEN, Why.HELD, gateway_id=gateway.gateway_id)
+
+
+def _open(facts: Facts) -> int:
+    return 0 if facts.standing is None else facts.standing.queue.contacts(Why.OPEN)
+
+
+def _agents(facts: Facts) -> Iterator[Reason]:
+    """What stands against AGENT contacts, if any wait."""
+    assert facts.standing is not None
+    if facts.standing.queue.contacts(Why.OPEN, Why.HELD, campaign_type=AGENT):
+        yield from _voice_connector(facts)
+        yield from _replies(facts)
+
+
+def _voice_connector(facts: Facts) -> Iterator[Reason]:
+    fault, refused = facts.voice_connector, facts.agents.refused
+    if fault is not None:
+        message = f"The VC is unreachable{_since(fault)}: {fault.reason}. AGENT contacts wait."
+        yield Reason(Code.VC_UNREACHABLE, message, fault.since)
+    elif refused.failing:
+        since = facts.now - timedelta(seconds=refused.seconds)
+        message = (
+            f"The VC refuses agent requests since {time(since)}: {number(refused.failed)} of the last"
+            f" {number(refused.tries)} in {facts.agents.minutes} minutes, the last for: {refused.reason}."
+        )
+        yield Reason(Code.VC_REFUSES, message, since)
+
+
+def _replies(facts: Facts) -> Iterator[Reason]:
+    none_free, no_reply = facts.agents.none_free, facts.agents.no_reply
+    if none_free.failing:
+        since = facts.now - timedelta(seconds=none_free.seconds)
+        message = (
+            f"No agent is free since {time(since)}: {number(none_free.failed)} of the last {number(none_free.tries)}"
+            f" agent requests in {facts.agents.minutes} minutes found none."
+        )
+        yield Reason(Code.NO_AGENTS, message, since)
+    if no_reply.failing:
+        since = facts.now - timedelta(seconds=no_reply.seconds)
+        message = (
+            f"The VC does not reply to agent requests since {time(since)}: {number(no_reply.failed)} of the last"
+            f" {number(no_reply.tries)} in {facts.agents.minutes} minutes had no reply in time."
+        )
+        yield Reason(Code.NO_AGENT_REPLY, message, since)
+
+
+# -- slots and speed ---------------------------------------------------------------------------------------------------
+
+
+def _slots(facts: Facts, standing: Standing) -> list[Reason]:
+    own = [holding for holding in standing.holdings if holding.owner == facts.dialer]
+    held = sum(holding.contacts for holding in own)
+    if held < facts.capacity:
+        return []
+    by_campaign = _summed((holding.campaign_id, holding.contacts) for holding in own)
+    whom = enumerated([f"{number(count)} by campaign {campaign}" for campaign, count in by_campaign])
+    all_slots = "The only slot is" if facts.capacity == 1 else f"All {number(facts.capacity)} slots are"
+    message = f"{all_slots} in use: {whom}."
+    if asking := sum(holding.contacts for holding in own if holding.for_agent):
+        message += f" {number(asking)} of them {'waits' if asking == 1 else 'wait'} for an agent."
+    others = _summed(
+        (holding.owner, holding.contacts) for holding in standing.holdings if holding.owner not in ("", facts.dialer)
+    )
+    if others:
+        message += f" Other dialers hold {enumerated([f'{number(count)} ({owner})' for owner, count in others])} more."
+    return [Reason(Code.NO_FREE_SLOTS, message)]
+
+
+def _summed(counts: Iterable[tuple[str, int]]) -> list[tuple[str, int]]:
+    """The sum of each name, the largest first."""
+    sums: dict[str, int] = {}
+    for name, count in counts:
+        sums[name] = sums.get(name, 0) + count
+    return sorted(sums.items(), key=lambda each: (-each[1], each[0]))
+
+
+def _speed(facts: Facts) -> Iterator[Reason]:
+    for switch in facts.switches:
+        if switch.slowed_to is not None:
+            since = "" if switch.slowed_since is None else f" since {time(switch.slowed_since)}"
+            message = (
+                f"EFSwitch {switch.name} is over its own limits{since}: it gets {per_second(switch.slowed_to)}"
+                f" instead of {number(facts.speed)}, until it takes more again."
+            )
+            yield Reason(Code.SWITCH_SLOWED, message, switch.slowed_since)
+    if facts.throttled:
+        message = (
+            f"The dialing speed is the limit: {_calls(facts.all_calls)} in the last minute,"
+            f" {per_second(facts.speed)} allowed (CALLS_PER_SECOND)."
+        )
+        yield Reason(Code.THROTTLE, message)
+    assert facts.standing is not None
+    if facts.requests_throttled and facts.standing.queue.contacts(Why.OPEN, campaign_type=AGENT):
+        message = f"Agent requests wait for their turn: {number(facts.speed)} per second allowed (CALLS_PER_SECOND)."
+        yield Reason(Code.REQUEST_THROTTLE, message)
+
+
+def _dialing(facts: Facts, standing: Standing) -> Reason:
+    waiting = standing.queue.contacts(Why.OPEN)
+    are = "is" if waiting == 1 else "are"
+    return Reason(Code.DIALING, f"Dialing: {_calls(facts.calls)} in the last minute, {contacts(waiting)} {are} next.")
+
+
+# -- words -------------------------------------------------------------------------------------------------------------
+
+
+def _calls(count: int) -> str:
+    return "1 call" if count == 1 else f"{number(count)} calls"
+
+
+def _since(fault: Fault) -> str:
+    return "" if fault.since is None else f" since {time(fault.since)}"
