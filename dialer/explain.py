@@ -8,12 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
+from itertools import islice
 
 from dialer.facts import Facts, Fault, GatewayFact, Standing, SwitchFact, Why
 from dialer.phrases import contacts, enumerated, number, per_second, time
 from dialer.reasons import Code, Explanation, Reason
 
 AGENT = "AGENT"
+
+GATEWAYS_NAMED = 10
+"""Gateways that get a reason of their own; more say no more to who reads them."""
 
 
 def explain(facts: Facts) -> Explanation:
@@ -45,19 +49,23 @@ def _own(facts: Facts) -> Iterator[Reason]:
     """The dialer itself and its database."""
     if facts.database is not None:
         fault = facts.database
-        yield Reason(Code.DATABASE_DOWN, f"The database is down{_since(fault)}: {fault.reason}.", fault.since)
+        # Without a beginning it is there, but has just now not done what it was asked, as somebody has locked a table.
+        what = "The database gave up" if fault.since is None else f"The database is down{_since(fault)}"
+        yield Reason(Code.DATABASE_DOWN, f"{what}: {_said(fault)}.", fault.since)
     if facts.starting is not None:
-        yield Reason(Code.STARTING, f"The dialer is not ready to dial: {facts.starting.reason}.", facts.starting.since)
+        yield Reason(Code.STARTING, f"The dialer is starting: {_said(facts.starting)}.", facts.starting.since)
     elif facts.database is None and facts.lease is not None:
-        message = f"This dialer has no lease on its name {facts.dialer}{_since(facts.lease)}: {facts.lease.reason}."
+        message = f"This dialer has no lease on its name {facts.dialer}{_since(facts.lease)}: {_said(facts.lease)}."
         yield Reason(Code.NO_LEASE, message, facts.lease.since)
 
 
 def _switches(facts: Facts) -> Iterator[Reason]:
-    """Every switch, while none can be used."""
-    faulty = [switch for switch in facts.switches if switch.fault is not None]
-    if len(faulty) < len(facts.switches) or facts.starting is not None:
+    """Every switch, while none can be used; nothing is taken before the first attempt to connect to each has ended."""
+    if facts.starting is not None:
         return
+    faulty = [switch for switch in facts.switches if switch.fault is not None]
+    if len(faulty) < len(facts.switches):
+        faulty = [switch for switch in faulty if switch.settling and not switch.connected]
     # What needs somebody to see to it comes before what goes on by itself.
     for switch in sorted(faulty, key=lambda switch: switch.settling):
         yield _unusable(switch, facts)
@@ -74,12 +82,12 @@ def _unusable(switch: SwitchFact, facts: Facts) -> Reason:
     fault = switch.fault
     assert fault is not None
     if switch.settling:
-        message = f"EFSwitch {switch.name} is not used yet: {fault.reason}."
+        message = f"EFSwitch {switch.name} is not used yet: {_said(fault)}."
         return Reason(Code.EFSWITCH_NOT_READY, message, fault.since)
     if switch.connected:
-        message = f"EFSwitch {switch.name} is connected but not used{_since(fault)}: {fault.reason}."
+        message = f"EFSwitch {switch.name} is connected but not used{_since(fault)}: {_said(fault)}."
         return Reason(Code.EFSWITCH_NOT_USED, message, fault.since)
-    message = f"EFSwitch {switch.name} is unreachable{_since(fault)}: {fault.reason}."
+    message = f"EFSwitch {switch.name} is unreachable{_since(fault)}: {_said(fault)}."
     if all(each.fault is not None and not each.connected for each in facts.switches):
         message += (
             " Nothing is taken until it is back."
@@ -98,11 +106,11 @@ def _nothing_pending(facts: Facts, standing: Standing) -> Reason:
     if stopped:
         campaigns = standing.campaigns.get("stopped", 0)
         if facts.campaign_id is not None:
-            message = f"Campaign {facts.campaign_id} is stopped: {contacts(stopped)} wait for its start."
-        elif campaigns == 1:
-            message = f"All that waits is stopped: {contacts(stopped)} of 1 campaign."
+            wait = "waits" if stopped == 1 else "wait"
+            message = f"Campaign {facts.campaign_id} is stopped: {contacts(stopped)} {wait} for its start."
         else:
-            message = f"All that waits is stopped: {contacts(stopped)} of {number(campaigns)} campaigns."
+            of = "1 campaign" if campaigns == 1 else f"{number(campaigns)} campaigns"
+            message = f"All that waits is stopped: {contacts(stopped)} of {of}."
         return Reason(Code.ALL_STOPPED, message)
     words = {"dialed": "dialed", "agent_pending": "waiting for an agent", "ended": "ended", "failed": "failed"}
     others = [
@@ -163,8 +171,14 @@ def _next(standing: Standing) -> datetime | None:
 # -- what stands against single contacts ------------------------------------------------------------------------------
 
 
-def _gateways(facts: Facts) -> Iterator[Reason]:
-    for gateway in facts.gateways:
+def _gateways(facts: Facts) -> list[Reason]:
+    """Those that somebody waits for, the most missed first; those that failed somebody while nothing else is left."""
+    missed = sorted(facts.gateways, key=lambda gateway: -_waiting_for(gateway, facts))
+    return list(islice(_each_gateway(missed, facts), GATEWAYS_NAMED))
+
+
+def _each_gateway(gateways: Iterable[GatewayFact], facts: Facts) -> Iterator[Reason]:
+    for gateway in gateways:
         waiting = _waiting_for(gateway, facts)
         if gateway.invalid:
             concerned = facts.campaign_id is None or facts.campaign_id in gateway.campaigns
@@ -200,13 +214,13 @@ def _agents(facts: Facts) -> Iterator[Reason]:
 def _voice_connector(facts: Facts) -> Iterator[Reason]:
     fault, refused = facts.voice_connector, facts.agents.refused
     if fault is not None:
-        message = f"The VC is unreachable{_since(fault)}: {fault.reason}. AGENT contacts wait."
+        message = f"The VC is unreachable{_since(fault)}: {_said(fault)}. AGENT contacts wait."
         yield Reason(Code.VC_UNREACHABLE, message, fault.since)
     elif refused.failing:
         since = facts.now - timedelta(seconds=refused.seconds)
         message = (
             f"The VC refuses agent requests since {time(since)}: {number(refused.failed)} of the last"
-            f" {number(refused.tries)} in {facts.agents.minutes} minutes, the last for: {refused.reason}."
+            f" {number(refused.tries)} in {facts.agents.minutes} minutes, the last one: {refused.reason.rstrip('. ')}."
         )
         yield Reason(Code.VC_REFUSES, message, since)
 
@@ -283,6 +297,8 @@ def _speed(facts: Facts) -> Iterator[Reason]:
 def _dialing(facts: Facts, standing: Standing) -> Reason:
     waiting = standing.queue.contacts(Why.OPEN)
     are = "is" if waiting == 1 else "are"
+    if not facts.calls:
+        return Reason(Code.DIALING, f"Nothing is in the way: {contacts(waiting)} {are} next.")
     return Reason(Code.DIALING, f"Dialing: {_calls(facts.calls)} in the last minute, {contacts(waiting)} {are} next.")
 
 
@@ -291,6 +307,11 @@ def _dialing(facts: Facts, standing: Standing) -> Reason:
 
 def _calls(count: int) -> str:
     return "1 call" if count == 1 else f"{number(count)} calls"
+
+
+def _said(fault: Fault) -> str:
+    """The last error as the end of a sentence."""
+    return fault.reason.strip().rstrip(".")
 
 
 def _since(fault: Fault) -> str:

@@ -77,26 +77,26 @@ class Explainer:
         """
         sources = self._sources
         standing: Standing | None = None
-        trouble: Trouble | None = None
+        database: Fault | None = None
         if self._starting() is None:
             try:
                 standing = await sources.store.standing(campaign_id)
             except DatabaseError as error:
-                trouble = sources.database.trouble or Trouble(0.0, str(error))
+                database = self._fault(sources.database.trouble) or Fault(None, str(error))
         else:
-            trouble = sources.database.trouble
+            database = self._fault(sources.database.trouble)
         if campaign_id is not None and standing is not None and not standing.contacts:
             return None
-        return explain(self._facts(campaign_id, standing, trouble))
+        return explain(self._facts(campaign_id, standing, database))
 
-    def _facts(self, campaign_id: str | None, standing: Standing | None, database: Trouble | None) -> Facts:
+    def _facts(self, campaign_id: str | None, standing: Standing | None, database: Fault | None) -> Facts:
         sources, starting = self._sources, self._starting()
         return Facts(
             now=self._now(),
             dialer=sources.lease.owner,
             campaign_id=campaign_id,
             starting=None if starting is None else Fault(self._began, starting),
-            database=self._fault(database),
+            database=database,
             lease=self._fault(sources.lease.trouble),
             switches=[self._switch(switch) for switch in sources.fleet.switches],
             hold_while_down=self._policy is DownPolicy.HOLD,
