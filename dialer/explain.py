@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
-from itertools import islice
 
 from dialer.facts import Facts, Fault, GatewayFact, Standing, SwitchFact, Why
 from dialer.phrases import contacts, enumerated, number, per_second, time
 from dialer.reasons import Code, Explanation, Reason
+from dialer.recent import Streak
 
 AGENT = "AGENT"
 
@@ -27,19 +27,35 @@ def explain(facts: Facts) -> Explanation:
     if standing is None:
         return Explanation(False, [*stopping, *_gateways(facts), *_voice_connector(facts)])
     if not standing.queue.contacts():
-        return Explanation(False, [*stopping, _nothing_pending(facts, standing), *_gateways(facts)])
+        return Explanation(False, [*stopping, _nothing_pending(facts, standing), *_failed_by(facts)])
     if not standing.queue.contacts(Why.OPEN):
         causes = [*_gateways(facts), *_agents(facts)]
-        return Explanation(False, [*stopping, *causes, *_none_open(standing)], _next(standing))
+        # Of all campaigns together, what failed some time ago says nothing about those that wait.
+        failed = [] if facts.campaign_id is None else _failed_by(facts)
+        return Explanation(False, [*stopping, *causes, *_none_open(standing), *failed], _next(standing))
     slots = _slots(facts, standing)
     limits = [*slots, *_gateways(facts), *_agents(facts)]
     if not slots:
         limits += _speed(facts)
     if stopping:
         return Explanation(False, [*stopping, *limits])
-    if limits and not facts.calls:
+    clear = _clear(facts, standing)
+    if not clear or (limits and not facts.calls):
         return Explanation(False, [*limits, *_some_unreachable(facts)])
-    return Explanation(True, [*limits, _dialing(facts, standing), *_some_unreachable(facts)])
+    return Explanation(True, [*limits, _dialing(facts, clear), *_some_unreachable(facts)])
+
+
+def _clear(facts: Facts, standing: Standing) -> int:
+    """How many contacts may be taken that neither their gateway nor the VC will send back, as far as is known."""
+    down = {gateway.gateway_id for gateway in facts.gateways}
+    agents = facts.agents
+    # Where some of the requests find an agent, calls are placed.
+    in_vain = facts.voice_connector is not None or agents.refused.failing or agents.none_free.all or agents.no_reply.all
+    return sum(
+        each.contacts
+        for each in standing.queue.waiting
+        if each.why is Why.OPEN and each.gateway_id not in down and not (each.campaign_type == AGENT and in_vain)
+    )
 
 
 # -- what stops everything ---------------------------------------------------------------------------------------------
@@ -172,25 +188,29 @@ def _next(standing: Standing) -> datetime | None:
 
 
 def _gateways(facts: Facts) -> list[Reason]:
-    """Those that somebody waits for, the most missed first; those that failed somebody while nothing else is left."""
-    missed = sorted(facts.gateways, key=lambda gateway: -_waiting_for(gateway, facts))
-    return list(islice(_each_gateway(missed, facts), GATEWAYS_NAMED))
+    """The gateways that somebody waits for, the most missed first; all of this scope while nobody knows who waits."""
+    waiting = {gateway.gateway_id: _waiting_for(gateway, facts) for gateway in facts.gateways}
+    named = [
+        gateway
+        for gateway in facts.gateways
+        if waiting[gateway.gateway_id] or (facts.standing is None and _concerns(gateway, facts))
+    ]
+    named.sort(key=lambda gateway: -waiting[gateway.gateway_id])
+    return [_gateway(gateway, waiting[gateway.gateway_id]) for gateway in named[:GATEWAYS_NAMED]]
 
 
-def _each_gateway(gateways: Iterable[GatewayFact], facts: Facts) -> Iterator[Reason]:
-    for gateway in gateways:
-        waiting = _waiting_for(gateway, facts)
-        if gateway.invalid:
-            concerned = facts.campaign_id is None or facts.campaign_id in gateway.campaigns
-            if waiting or (concerned and not _open(facts)):
-                message = f"Gateway {gateway.gateway_id} is unknown to EFSwitch since {time(gateway.since)}: "
-                met = enumerated([f"campaign {each}" for each in sorted(gateway.campaigns)])
-                message += f"contacts fail (Invalid Gateway), so far of {met}."
-                yield Reason(Code.GATEWAY_INVALID, message, gateway.since)
-        elif waiting or (facts.standing is None and facts.campaign_id in (None, *gateway.campaigns)):
-            message = f"Gateway {gateway.gateway_id} is down since {time(gateway.since)}"
-            message += f": {contacts(waiting)} {'waits' if waiting == 1 else 'wait'} for it." if waiting else "."
-            yield Reason(Code.GATEWAY_DOWN, message, gateway.since)
+def _failed_by(facts: Facts) -> list[Reason]:
+    """The unknown gateways on which contacts failed that nobody waits for any more: why nothing is left, perhaps."""
+    named = [
+        gateway
+        for gateway in facts.gateways
+        if gateway.invalid and _concerns(gateway, facts) and not _waiting_for(gateway, facts)
+    ]
+    return [_gateway(gateway, 0) for gateway in named[:GATEWAYS_NAMED]]
+
+
+def _concerns(gateway: GatewayFact, facts: Facts) -> bool:
+    return facts.campaign_id is None or facts.campaign_id in gateway.campaigns
 
 
 def _waiting_for(gateway: GatewayFact, facts: Facts) -> int:
@@ -199,8 +219,15 @@ def _waiting_for(gateway: GatewayFact, facts: Facts) -> int:
     return facts.standing.queue.contacts(Why.OPEN, Why.HELD, gateway_id=gateway.gateway_id)
 
 
-def _open(facts: Facts) -> int:
-    return 0 if facts.standing is None else facts.standing.queue.contacts(Why.OPEN)
+def _gateway(gateway: GatewayFact, waiting: int) -> Reason:
+    name, since = gateway.gateway_id, time(gateway.since)
+    if gateway.invalid:
+        met = enumerated([f"campaign {each}" for each in sorted(gateway.campaigns)])
+        message = f"Gateway {name} is unknown to EFSwitch since {since}: contacts of {met} failed (Invalid Gateway)."
+        return Reason(Code.GATEWAY_INVALID, message, gateway.since)
+    message = f"Gateway {name} is down since {since}"
+    message += f": {contacts(waiting)} {'waits' if waiting == 1 else 'wait'} for it." if waiting else "."
+    return Reason(Code.GATEWAY_DOWN, message, gateway.since)
 
 
 def _agents(facts: Facts) -> Iterator[Reason]:
@@ -217,7 +244,7 @@ def _voice_connector(facts: Facts) -> Iterator[Reason]:
         message = f"The VC is unreachable{_since(fault)}: {_said(fault)}. AGENT contacts wait."
         yield Reason(Code.VC_UNREACHABLE, message, fault.since)
     elif refused.failing:
-        since = facts.now - timedelta(seconds=refused.seconds)
+        since = _ago(facts, refused)
         message = (
             f"The VC refuses agent requests since {time(since)}: {number(refused.failed)} of the last"
             f" {number(refused.tries)} in {facts.agents.minutes} minutes, the last one: {refused.reason.rstrip('. ')}."
@@ -228,14 +255,14 @@ def _voice_connector(facts: Facts) -> Iterator[Reason]:
 def _replies(facts: Facts) -> Iterator[Reason]:
     none_free, no_reply = facts.agents.none_free, facts.agents.no_reply
     if none_free.failing:
-        since = facts.now - timedelta(seconds=none_free.seconds)
+        since = _ago(facts, none_free)
         message = (
             f"No agent is free since {time(since)}: {number(none_free.failed)} of the last {number(none_free.tries)}"
             f" agent requests in {facts.agents.minutes} minutes found none."
         )
         yield Reason(Code.NO_AGENTS, message, since)
     if no_reply.failing:
-        since = facts.now - timedelta(seconds=no_reply.seconds)
+        since = _ago(facts, no_reply)
         message = (
             f"The VC does not reply to agent requests since {time(since)}: {number(no_reply.failed)} of the last"
             f" {number(no_reply.tries)} in {facts.agents.minutes} minutes had no reply in time."
@@ -294,8 +321,7 @@ def _speed(facts: Facts) -> Iterator[Reason]:
         yield Reason(Code.REQUEST_THROTTLE, message)
 
 
-def _dialing(facts: Facts, standing: Standing) -> Reason:
-    waiting = standing.queue.contacts(Why.OPEN)
+def _dialing(facts: Facts, waiting: int) -> Reason:
     are = "is" if waiting == 1 else "are"
     if not facts.calls:
         return Reason(Code.DIALING, f"Nothing is in the way: {contacts(waiting)} {are} next.")
@@ -312,6 +338,11 @@ def _calls(count: int) -> str:
 def _said(fault: Fault) -> str:
     """The last error as the end of a sentence."""
     return fault.reason.strip().rstrip(".")
+
+
+def _ago(facts: Facts, streak: Streak) -> datetime:
+    """When failures began, to the second."""
+    return (facts.now - timedelta(seconds=streak.seconds)).replace(microsecond=0)
 
 
 def _since(fault: Fault) -> str:

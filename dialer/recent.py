@@ -74,6 +74,11 @@ class Streak:
     seconds: float = 0.0
     reason: str = ""
 
+    @property
+    def all(self) -> bool:
+        """Whether there were tries and every one failed."""
+        return self.failing and self.failed == self.tries
+
 
 class AgentAnswers:
     """What came of the last agent requests."""

@@ -354,10 +354,25 @@ def test_a_gateway_that_is_down_is_told_before_the_contacts_that_it_holds_back()
     assert_that((explanation.reasons[0].message, explanation.reasons[0].since), equal_to((message, EARLIER)))
 
 
+def test_nothing_is_dialing_when_all_that_may_be_taken_would_come_back_though_others_were_called_lately() -> None:
+    gateways = [GatewayFact("gw-1", False, EARLIER, {"a"})]
+    refused = AgentFacts(refused=Streak(1, 2, True))
+    both = standing(open_(3), open_(2, "AGENT", "gw-2"))
+    explanation = explained(gateways=gateways, agents=refused, standing=both, calls=9)
+    assert_that((explanation.dialing, codes(explanation)), equal_to((False, ["gateway_down", "vc_refuses"])))
+
+
+def test_where_some_requests_find_an_agent_calls_are_placed() -> None:
+    for failed, dialing in ((1, True), (2, False)):
+        agents = AgentFacts(none_free=Streak(failed, 2, True))
+        assert_that(explained(standing=AGENTS, agents=agents, calls=1).dialing, is_(dialing))
+
+
 def test_a_gateway_that_is_down_does_not_stop_the_others() -> None:
     waiting = standing(open_(3), open_(2, gateway_id="gw-2"))
     explanation = explained(gateways=[GatewayFact("gw-2", False, EARLIER, {"a"})], standing=waiting, calls=1)
     assert_that((explanation.dialing, codes(explanation)), equal_to((True, ["gateway_down", "dialing"])))
+    assert_that(explanation.reasons[1].message, is_("Dialing: 1 call in the last minute, 3 contacts are next."))
     assert_that(
         explanation.reasons[0].message,
         is_("Gateway gw-2 is down since 2026-11-26 11:50:00 UTC: 2 contacts wait for it."),
@@ -374,7 +389,7 @@ def test_an_unknown_gateway_is_told_with_the_campaigns_whose_contacts_it_failed(
     assert_that(codes(explanation), equal_to(["queue_empty", "gateway_invalid"]))
     message = (
         "Gateway gw-9 is unknown to EFSwitch since 2026-11-26 11:50:00 UTC: "
-        "contacts fail (Invalid Gateway), so far of campaign a and campaign b."
+        "contacts of campaign a and campaign b failed (Invalid Gateway)."
     )
     assert_that(explanation.reasons[1].message, is_(message))
 
@@ -384,6 +399,19 @@ def test_an_unknown_gateway_is_a_reason_for_the_campaigns_that_it_failed_and_no_
     for campaign, expected in (("a", ["queue_empty", "gateway_invalid"]), ("b", ["queue_empty"])):
         explanation = explained(campaign_id=campaign, gateways=gateways, standing=standing(contacts={"ended": 1}))
         assert_that(codes(explanation), equal_to(expected), campaign)
+
+
+def test_an_unknown_gateway_that_contacts_wait_for_is_told_before_they_fail() -> None:
+    gateways = [GatewayFact("gw-1", True, EARLIER, {"a"})]
+    explanation = explained(gateways=gateways, calls=1)
+    assert_that((explanation.dialing, codes(explanation)), equal_to((False, ["gateway_invalid"])))
+
+
+def test_of_what_is_left_of_a_campaign_the_gateway_that_failed_the_others_is_told_last() -> None:
+    gateways = [GatewayFact("gw-9", True, EARLIER, {"a"})]
+    left = standing(Waiting("IVR", "gw-1", Why.OPENING, 1, LATER))
+    for campaign, expected in (("a", ["outside_times", "gateway_invalid"]), (None, ["outside_times"])):
+        assert_that(codes(explained(campaign_id=campaign, gateways=gateways, standing=left)), equal_to(expected))
 
 
 def test_an_unknown_gateway_is_past_once_others_wait_for_other_gateways() -> None:
