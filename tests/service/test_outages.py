@@ -23,7 +23,10 @@ from hamcrest import (
     has_length,
     is_,
     less_than,
+    matches_regexp,
     none,
+    not_none,
+    starts_with,
 )
 from twisted.internet.defer import Deferred, gatherResults
 
@@ -136,6 +139,40 @@ async def test_every_request_is_answered_503_in_time_and_works_again_afterwards(
     reply = await fragile.post("/agent", {"uuid": waiting["id"], "agent": "1005", "queue": "Sales"})
     assert_that((reply.status, reply.body["status"]), is_((200, "dialed")))
     await is_dialed_to_its_end(fragile, waiting)
+
+
+@pytest.mark.parametrize("how", ["stopped", "frozen", "locked"])
+@sure
+async def test_why_nothing_is_dialing_is_answered_in_time_and_says_that_it_is_the_database(
+    fragile: World, outage: Outage, how: str
+) -> None:
+    contact = ivr(startTime=soon(600))
+    await fragile.load(contact)
+    paths = ("/explain", "/campaign/campaign-1/explain", "/campaign/nobody-knows-now/explain")
+
+    async def blames_the_database() -> bool:
+        with stopwatch() as took:
+            replies = await answers(fragile, *(("GET", path, None) for path in paths))
+        assert_that(took[0], is_(less_than(TIMEOUT + SLACK)))
+        assert_that([reply.status for reply in replies], equal_to([200, 200, 200]))
+        return {(reply.body["dialing"], reply.body["reasons"][0]["code"]) for reply in replies} == {
+            (False, "database_down")
+        }
+
+    async with failing(outage, how):
+        await fragile.until(blames_the_database, "the database to be blamed")
+        (reason, *_) = (await fragile.get("/explain")).body["reasons"]
+        if how == "locked":
+            assert_that(reason, has_entries(message=starts_with("The database gave up: "), since=none()))
+        else:
+            message = r"\AThe database is down since \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC: [^\n]+\.\Z"
+            assert_that(reason, has_entries(message=matches_regexp(message), since=not_none()))
+
+    async def blames_the_time() -> bool:
+        reasons = (await fragile.get("/explain")).body["reasons"]
+        return [reason["code"] for reason in reasons] == ["outside_times"]
+
+    await fragile.until(blames_the_time, "the database to be forgiven")
 
 
 # -- results -----------------------------------------------------------------------------------------------------------
