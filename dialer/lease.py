@@ -128,7 +128,7 @@ class Lease(Service):
         try:
             if not await self._ask():
                 if self._renewed is not None:
-                    self._lost_at = self._clock.seconds()
+                    self._lost_at = min(self._clock.seconds(), self._renewed + self._lease_time)
                 self._renewed = None
                 # Its name may be held by its own former session, which the network has cut off.
                 await self._break()

@@ -15,9 +15,11 @@ from hamcrest import (
     equal_to,
     greater_than,
     has_length,
+    has_properties,
     instance_of,
     is_,
     less_than,
+    none,
 )
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
@@ -26,6 +28,7 @@ from twisted.internet.task import Clock, deferLater
 from dialer.lease import RENEWALS, Lease, NameInUse
 from dialer.store.database import CommitUnknown, Database, DatabaseDown
 from dialer.store.queries import sql
+from dialer.trouble import Trouble
 from tests.esl.support import error_of
 from tests.hygiene import LoggedFailures
 from tests.stand_in import stands_in_for
@@ -216,6 +219,25 @@ def test_the_lease_counts_from_before_it_was_asked_for(held: Held) -> None:
     held.pass_time(10)
     assert_that(held.lease.held, is_(False))
     held.release()
+
+
+def test_while_it_is_not_held_it_tells_for_how_long_and_why_whoever_the_reason_is(held: Held) -> None:
+    assert_that(held.lease.trouble, none())
+    held.claim()
+    held.pass_time(5)
+    assert_that(held.lease.trouble, none())
+    held.database.answer = DatabaseDown("down")
+    held.pass_time(LEASE_TIME + 20)
+    lapsed = held.lease.trouble
+    assert_that(lapsed, has_properties(reason="it could not be renewed in time"))
+    held.database.answer = REFUSED
+    held.pass_time(10)
+    assert_that(held.lease.trouble, equal_to(Trouble(lapsed.seconds + 10, "another session has the name")))
+    held.database.answer = CLAIMED
+    held.pass_time(10)
+    assert_that(held.lease.trouble, none())
+    held.release()
+    assert_that(held.lease.trouble, none())
 
 
 def test_a_twin_that_has_the_name_now_ends_the_lease_at_once(held: Held) -> None:

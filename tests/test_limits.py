@@ -6,12 +6,23 @@ from typing import Any
 
 import pytest
 from attrs import frozen
-from hamcrest import assert_that, empty, equal_to, greater_than, has_length, instance_of, is_, less_than
+from hamcrest import (
+    assert_that,
+    empty,
+    equal_to,
+    greater_than,
+    has_length,
+    has_properties,
+    instance_of,
+    is_,
+    less_than,
+    none,
+)
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.logger import capturedLogs, formatEvent
 
-from dialer.limits import SwitchLimits
+from dialer.limits import Slowed, SwitchLimits
 from dialer.throttle import ThrottleClosed
 from tests.esl.support import error_of
 
@@ -72,6 +83,20 @@ def test_a_switch_over_its_limits_is_given_less(limits: Limits) -> None:
     rate = limits.limits.rates()[ONE.name]
     assert_that(rate, less_than(RATE))
     assert_that(limits.in_a_second(), less_than(rate * 1.1))
+
+
+def test_it_tells_since_when_a_switch_is_slowed_down_and_to_what(limits: Limits) -> None:
+    assert_that(limits.limits.slowed(ONE.name), none())
+    limits.slow_down()
+    limits.clock.advance(2)
+    limits.slow_down(taken=0)
+    limits.clock.advance(1)
+    rate = limits.limits.rates()[ONE.name]
+    assert_that(limits.limits.slowed(ONE.name), equal_to(Slowed(rate, 3.0)))
+    limits.clock.advance(1000)
+    assert_that(limits.limits.slowed(ONE.name), none())
+    limits.slow_down()
+    assert_that(limits.limits.slowed(ONE.name), has_properties(seconds=0.0))
 
 
 def test_another_switch_is_not_slowed_down(limits: Limits) -> None:

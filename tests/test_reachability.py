@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 import pytest_twisted
-from hamcrest import assert_that, contains_exactly, contains_string, equal_to, has_length, has_properties
+from hamcrest import assert_that, contains_exactly, contains_string, equal_to, has_length, has_properties, none
 from twisted.internet.task import Clock, deferLater
 from twisted.logger import LogEvent, formatEvent, globalLogPublisher
 
 import dialer.reachability
 from dialer.reachability import Reachability
+from dialer.trouble import Trouble
 from tests.fake_vc import FakeVC
 
 
@@ -75,6 +76,18 @@ def test_a_failed_request_counts_only_when_nothing_was_answered_since_it_began(t
     peer.unanswered(later, "connection refused")
     assert_that(peer, has_properties(up=False, reason="connection refused"))
     assert_that(told, contains_exactly("VC is up: HTTP 200", "VC is down: connection refused"))
+
+
+def test_it_tells_for_how_long_the_peer_has_not_answered_and_why_it_last_did_not() -> None:
+    clock = Clock()
+    peer = Reachability(clock, "VC", "vc.example", 80)
+    assert_that(peer.trouble, none())
+    for reason in ("no answer in 10 s", "connection refused"):
+        peer.unanswered(peer.asked(), reason)
+        clock.advance(5)
+    assert_that(peer.trouble, equal_to(Trouble(10.0, "connection refused")))
+    peer.answered("HTTP 200")
+    assert_that(peer.trouble, none())
 
 
 def test_what_is_given_up_at_the_end_says_nothing_about_the_peer(told: list[str]) -> None:

@@ -12,6 +12,7 @@ from hamcrest import (
     all_of,
     assert_that,
     calling,
+    close_to,
     empty,
     equal_to,
     greater_than_or_equal_to,
@@ -74,6 +75,28 @@ def most_within(uses: list[float], seconds: float) -> int:
 
 def test_an_idle_throttle_serves_at_once(clock: Clock) -> None:
     assert_that(Caller(Throttle(clock, 10)).served, is_(True))
+
+
+def test_it_tells_how_long_ago_a_caller_last_had_to_wait_for_its_turn(clock: Clock) -> None:
+    throttle, uses = Throttle(clock, 2), []
+    use_at_once(throttle, clock, uses)
+    assert_that(throttle.waited_for(), is_(math.inf))
+    use_at_once(throttle, clock, uses)
+    assert_that(throttle.waited_for(), is_(0.0))
+    clock.advance(1)
+    clock.advance(1)
+    assert_that((len(uses), throttle.waited_for()), equal_to((2, 2.0)))
+
+
+def test_who_waits_to_come_near_its_turn_waits_too(clock: Clock) -> None:
+    throttle, uses = Throttle(clock, 1), []
+    use_at_once(throttle, clock, uses)
+    near = Deferred.fromCoroutine(throttle.soon(0.1))
+    assert_that((near.called, throttle.waited_for()), equal_to((False, 0.0)))
+    clock.pump([0.05] * 20)
+    # It was called 0.1 s before its turn, which comes a second after the first use.
+    assert_that(near.called, is_(True))
+    assert_that(throttle.waited_for(), is_(close_to(0.05, 0.01)))
 
 
 def test_callers_are_served_in_turn_and_evenly(clock: Clock) -> None:

@@ -15,6 +15,7 @@ from hamcrest import (
     greater_than,
     has_item,
     has_length,
+    has_properties,
     instance_of,
     is_,
     less_than,
@@ -31,6 +32,7 @@ from dialer.esl.errors import BadCommand, CommandRefused, ReplyLost, SwitchDown
 from dialer.esl.gateways import GatewayStatus
 from dialer.esl.protocol import COMMAND_TIMEOUT
 from dialer.esl.switch import GOODBYE, LASTED, RECONCILE_AGAIN
+from dialer.trouble import Trouble
 from tests.esl.rig import Rig
 from tests.esl.support import BYE, HELLO, answer, error_of, event, reply, result_of
 from tests.esl.transcripts import server_bytes
@@ -305,6 +307,20 @@ def test_the_time_of_the_last_change_is_known() -> None:
     link.lose()
 
     assert_that(rig.switch.since, equal_to(12.0))
+
+
+def test_while_it_is_not_ready_it_tells_since_when_that_is_and_the_last_reason() -> None:
+    rig = Rig()
+    rig.clock.advance(5)
+    assert_that(rig.switch.trouble, equal_to(Trouble(5.0, "not connected yet")))
+    link = rig.start().log_in()
+    assert_that(rig.switch.trouble, none())
+    rig.clock.advance(7)
+    link.lose()
+    first = rig.switch.trouble
+    rig.clock.advance(3)
+
+    assert_that(rig.switch.trouble, has_properties(seconds=first.seconds + 3))
 
 
 def test_each_change_of_state_is_logged_once_and_never_the_password() -> None:

@@ -31,7 +31,12 @@ logged_failures = shared.logged_failures
 world = shared.world
 
 SLOTS = 4
-ENVIRONMENT = {"MAX_CONCURRENT_CALLS": str(SLOTS), "CALLS_PER_SECOND": "10", "EFSWITCH_DOWN_POLICY": "hold"}
+ENVIRONMENT = {
+    "MAX_CONCURRENT_CALLS": str(SLOTS),
+    "CALLS_PER_SECOND": "10",
+    "EFSWITCH_DOWN_POLICY": "hold",
+    "AGENT_REPLY_TIMEOUT": "1",
+}
 
 _names = (f"explained-{number}" for number in itertools.count(1))
 _numbers = itertools.count(447700910000)
@@ -303,6 +308,34 @@ async def test_that_no_agent_is_free_is_told_as_a_share_of_the_last_requests(wor
 
 
 @sure
+async def test_a_vc_that_does_not_reply_in_time_is_told_as_a_share_of_the_last_requests(world: World) -> None:
+    campaign = next(_names)
+    world.vc.behave("reply", "silent")
+    await world.load(*many(agent, 1, campaignId=campaign))
+    await until_told(world, "queue_empty", campaign)  # it has been asked for
+    reason, _ = await until_told(world, "no_agent_reply", campaign)
+    is_since(reason, "The VC does not reply to agent requests")
+    assert_that(reason["message"], matches_regexp(r": (\d+) of the last \1 in 10 minutes had no reply in time\.\Z"))
+    await end(world, campaign)
+
+
+@sure
+async def test_agent_requests_that_wait_for_their_turn_are_told_with_the_speed(world: World) -> None:
+    campaign = next(_names)
+    world.vc.behave("reply", "no_agent")
+    await world.load(*many(agent, 30, campaignId=campaign))
+
+    async def waits() -> Any:
+        reasons = (await explained(world, campaign))["reasons"]
+        return next((reason for reason in reasons if reason["code"] == "request_throttle"), None)
+
+    reason = await world.until(waits, "agent requests to wait")
+    message = "Agent requests wait for their turn: 10 per second allowed (CALLS_PER_SECOND)."
+    assert_that(reason, equal_to({"code": "request_throttle", "message": message, "since": None}))
+    await end(world, campaign)
+
+
+@sure
 async def test_a_number_whose_end_chat_the_vc_has_not_taken_yet_is_said_to_wait_for_it(world: World) -> None:
     campaign, other = next(_names), next(_names)
     world.vc.behave("endChat", "refuse")
@@ -366,6 +399,18 @@ async def test_an_efswitch_that_cannot_be_reached_is_told_with_its_last_error_un
 
 
 @sure
+async def test_a_switch_whose_calls_are_being_compared_is_told_to_be_not_used_yet(world: World) -> None:
+    world.switch.faults.delay = 0.15
+    world.switch.drop()
+    reason, answer = await until_told(world, "efswitch_not_ready")
+    message = r"\AEFSwitch \S+ is not used yet: its live calls are not yet compared with the contacts\.\Z"
+    assert_that(reason, has_entries(message=matches_regexp(message), since=not_none()))
+    assert_that(answer["dialing"], is_(False))
+    world.switch.faults.delay = 0.0
+    await until_told(world, "queue_empty")
+
+
+@sure
 async def test_a_switch_that_is_over_its_own_limits_is_told_with_what_it_gets(world: World) -> None:
     campaign = next(_names)
     world.switch.limits.per_second = 1
@@ -379,4 +424,20 @@ async def test_a_switch_that_is_over_its_own_limits_is_told_with_what_it_gets(wo
     is_since(reason, "is over its own limits")
     assert_that(reason["message"], matches_regexp(r": it gets [\d.]+ calls? per second instead of 10, until"))
     world.switch.limits.per_second = 1000
+    await end(world, campaign)
+
+
+# the last one: the VC does not come back
+
+
+@sure
+async def test_a_vc_that_cannot_be_reached_is_told_with_the_last_error(world: World) -> None:
+    campaign = next(_names)
+    await world.vc.stop()
+    await world.load(*many(agent, 1, campaignId=campaign))
+    for about in (campaign, None):
+        reason, answer = await until_told(world, "vc_unreachable", about)
+        is_since(reason, "The VC is unreachable")
+        assert_that(reason["message"], matches_regexp(r" UTC: .+\. AGENT contacts wait\.\Z"))
+        assert_that(answer["dialing"], is_(False))
     await end(world, campaign)

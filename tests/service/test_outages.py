@@ -175,6 +175,30 @@ async def test_why_nothing_is_dialing_is_answered_in_time_and_says_that_it_is_th
     await fragile.until(blames_the_time, "the database to be forgiven")
 
 
+@sure
+async def test_a_dialer_that_is_started_before_its_database_explains_that_it_waits_for_it(outage: Outage) -> None:
+    world = World(outage.conninfo)
+    await world.open()
+    await outage.begin()
+    starting = Deferred.fromCoroutine(world.start())
+    try:
+        await world.until(lambda: world.dialer.port is not None, "HTTP to be served")
+
+        async def waits() -> Any:
+            reasons = (await world.get("/explain")).body["reasons"]
+            return reasons if [reason["code"] for reason in reasons] == ["database_down", "starting"] else None
+
+        down, waiting = await world.until(waits, "the database to be blamed")
+        assert_that(down, has_entries(message=starts_with("The database is down since "), since=not_none()))
+        assert_that(waiting["message"], is_("The dialer is starting: waiting for the database."))
+        await outage.end()
+        await starting
+        await world.until_ready()
+        assert_that((await world.get("/explain")).body["reasons"], contains_exactly(has_entries(code="queue_empty")))
+    finally:
+        await world.close()
+
+
 # -- results -----------------------------------------------------------------------------------------------------------
 
 KEPT = "Results of calls are kept in memory"

@@ -16,6 +16,7 @@ from hamcrest import (
     has_entries,
     has_length,
     is_,
+    matches_regexp,
     none,
     not_none,
 )
@@ -401,7 +402,9 @@ async def test_a_switch_over_its_own_limits_puts_the_contact_back_and_it_is_call
 
 
 @sure
-async def test_a_switch_without_the_originate_command_is_not_used_and_readyz_says_why(world: World) -> None:
+async def test_a_switch_without_the_originate_command_is_not_used_and_readyz_and_the_explanation_say_why(
+    world: World,
+) -> None:
     await world.start(ORIGINATE_COMMAND="JSoriginate")
     contact = agent()
     await world.load(contact)
@@ -410,6 +413,11 @@ async def test_a_switch_without_the_originate_command_is_not_used_and_readyz_say
     assert_that(await world.contact(contact), has_entries(status="pending", callResult=none()))
     reasons = (await world.get("/readyz")).body["reasons"]
     assert_that(" ".join(reasons), contains_string("originate command"))
+    (reason, *_) = (await world.get("/explain")).body["reasons"]
+    message = (
+        r"\AEFSwitch \S+ is connected but not used since [^:]+:\d\d:\d\d UTC: it does not know the originate command"
+    )
+    assert_that(reason, has_entries(code="efswitch_not_used", message=matches_regexp(message)))
 
 
 @pytest.mark.parametrize("kind", [ivr, agent])
