@@ -6,6 +6,7 @@ slows down. What does not matter now is not said: a full house needs no word abo
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 
@@ -13,6 +14,7 @@ from dialer.facts import Facts, Fault, GatewayFact, Standing, SwitchFact, Why
 from dialer.phrases import contacts, enumerated, number, per_second, time
 from dialer.reasons import Code, Explanation, Reason
 from dialer.recent import Streak
+from dialer.waits import next_moment, none_open, nothing_pending
 
 AGENT = "AGENT"
 
@@ -27,12 +29,12 @@ def explain(facts: Facts) -> Explanation:
     if standing is None:
         return Explanation(False, [*stopping, *_gateways(facts), *_voice_connector(facts)])
     if not standing.queue.contacts():
-        return Explanation(False, [*stopping, _nothing_pending(facts, standing), *_failed_by(facts)])
+        return Explanation(False, [*stopping, nothing_pending(facts, standing), *_failed_by(facts)])
     if not standing.queue.contacts(Why.OPEN):
         causes = [*_gateways(facts), *_agents(facts)]
         # Of all campaigns together, what failed some time ago says nothing about those that wait.
         failed = [] if facts.campaign_id is None else _failed_by(facts)
-        return Explanation(False, [*stopping, *causes, *_none_open(standing), *failed], _next(standing))
+        return Explanation(False, [*stopping, *causes, *none_open(standing), *failed], next_moment(standing))
     slots = _slots(facts, standing)
     limits = [*slots, *_gateways(facts), *_agents(facts)]
     if not slots:
@@ -113,83 +115,12 @@ def _unusable(switch: SwitchFact, facts: Facts) -> Reason:
     return Reason(Code.EFSWITCH_UNREACHABLE, message, fault.since)
 
 
-# -- the queue ---------------------------------------------------------------------------------------------------------
-
-
-def _nothing_pending(facts: Facts, standing: Standing) -> Reason:
-    stopped = standing.contacts.get("stopped", 0)
-    of = "" if facts.campaign_id is None else f" of campaign {facts.campaign_id}"
-    if stopped:
-        campaigns = standing.campaigns.get("stopped", 0)
-        if facts.campaign_id is not None:
-            wait = "waits" if stopped == 1 else "wait"
-            message = f"Campaign {facts.campaign_id} is stopped: {contacts(stopped)} {wait} for its start."
-        else:
-            of = "1 campaign" if campaigns == 1 else f"{number(campaigns)} campaigns"
-            message = f"All that waits is stopped: {contacts(stopped)} of {of}."
-        return Reason(Code.ALL_STOPPED, message)
-    words = {"dialed": "dialed", "agent_pending": "waiting for an agent", "ended": "ended", "failed": "failed"}
-    others = [
-        f"{number(standing.contacts[status])} {word}" for status, word in words.items() if standing.contacts.get(status)
-    ]
-    message = f"No contact{of} is waiting to be dialed"
-    return Reason(Code.QUEUE_EMPTY, f"{message}: {', '.join(others)}." if others else f"{message}.")
-
-
-def _none_open(standing: Standing) -> list[Reason]:
-    """Why none of the pending contacts may be taken: what keeps the most of them first."""
-    queue = standing.queue
-    found: list[tuple[int, Reason]] = []
-
-    def add(why: Why, code: Code, one: str, many: str, *, since: bool = False) -> None:
-        if count := queue.contacts(why):
-            first = queue.first(why)
-            message = (one if count == 1 else many).format(contacts=contacts(count), first=time(first))
-            found.append((count, Reason(code, message, first if since else None)))
-
-    add(
-        Why.OPENING,
-        Code.OUTSIDE_TIMES,
-        "{contacts} is before its start time: it opens at {first}.",
-        "{contacts} are before their start times: the next opens at {first}.",
-    )
-    add(
-        Why.HELD,
-        Code.HELD_BACK,
-        "{contacts} came back to the queue and is held back until {first}.",
-        "{contacts} came back to the queue and are held back, the first until {first}.",
-    )
-    add(
-        Why.CHATTING,
-        Code.END_CHAT_UNDER_WAY,
-        "{contacts} waits for the VC to take the END_CHAT of its number, under way since {first}.",
-        "{contacts} wait for the VC to take the END_CHATs of their numbers, the first under way since {first}.",
-        since=True,
-    )
-    add(
-        Why.EXPIRED,
-        Code.EXPIRED,
-        "{contacts} is past its end time: the next cycle ends it as Expired.",
-        "{contacts} are past their end times: the next cycle ends them as Expired.",
-    )
-    if stopped := standing.contacts.get("stopped", 0):
-        verb = "is" if stopped == 1 else "are"
-        found.append((0, Reason(Code.SOME_STOPPED, f"{contacts(stopped)} {verb} stopped.")))
-    return [reason for _, reason in sorted(found, key=lambda each: -each[0])]
-
-
-def _next(standing: Standing) -> datetime | None:
-    """When the first contact may be taken by itself."""
-    moments = (standing.queue.first(Why.OPENING), standing.queue.first(Why.HELD))
-    return min((moment for moment in moments if moment is not None), default=None)
-
-
 # -- what stands against single contacts ------------------------------------------------------------------------------
 
 
 def _gateways(facts: Facts) -> list[Reason]:
     """The gateways that somebody waits for, the most missed first; all of this scope while nobody knows who waits."""
-    waiting = {gateway.gateway_id: _waiting_for(gateway, facts) for gateway in facts.gateways}
+    waiting = _waiting_for(facts)
     named = [
         gateway
         for gateway in facts.gateways
@@ -201,10 +132,11 @@ def _gateways(facts: Facts) -> list[Reason]:
 
 def _failed_by(facts: Facts) -> list[Reason]:
     """The unknown gateways on which contacts failed that nobody waits for any more: why nothing is left, perhaps."""
+    waiting = _waiting_for(facts)
     named = [
         gateway
         for gateway in facts.gateways
-        if gateway.invalid and _concerns(gateway, facts) and not _waiting_for(gateway, facts)
+        if gateway.invalid and _concerns(gateway, facts) and not waiting[gateway.gateway_id]
     ]
     return [_gateway(gateway, 0) for gateway in named[:GATEWAYS_NAMED]]
 
@@ -213,10 +145,13 @@ def _concerns(gateway: GatewayFact, facts: Facts) -> bool:
     return facts.campaign_id is None or facts.campaign_id in gateway.campaigns
 
 
-def _waiting_for(gateway: GatewayFact, facts: Facts) -> int:
-    if facts.standing is None:
-        return 0
-    return facts.standing.queue.contacts(Why.OPEN, Why.HELD, gateway_id=gateway.gateway_id)
+def _waiting_for(facts: Facts) -> Counter[str]:
+    """How many contacts wait for each gateway, those included that came back from it."""
+    waiting: Counter[str] = Counter()
+    for each in facts.standing.queue.waiting if facts.standing is not None else ():
+        if each.why in (Why.OPEN, Why.HELD):
+            waiting[each.gateway_id] += each.contacts
+    return waiting
 
 
 def _gateway(gateway: GatewayFact, waiting: int) -> Reason:

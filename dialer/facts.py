@@ -55,14 +55,12 @@ class Queue:
 
     waiting: Sequence[Waiting] = ()
 
-    def contacts(self, *why: Why, campaign_type: str | None = None, gateway_id: str | None = None) -> int:
-        """How many contacts wait for these reasons, any without one, of a type and a gateway where these are given."""
+    def contacts(self, *why: Why, campaign_type: str | None = None) -> int:
+        """How many contacts wait for these reasons, any without one, of a type if one is given."""
         return sum(
             each.contacts
             for each in self.waiting
-            if (not why or each.why in why)
-            and campaign_type in (None, each.campaign_type)
-            and gateway_id in (None, each.gateway_id)
+            if (not why or each.why in why) and campaign_type in (None, each.campaign_type)
         )
 
     def first(self, why: Why) -> datetime | None:

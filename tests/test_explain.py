@@ -205,7 +205,8 @@ def test_a_campaign_of_which_nothing_waits_is_told_with_where_its_contacts_are()
     counts = {"dialed": 2, "agent_pending": 1, "ended": 1_000, "failed": 3}
     explanation = explained(campaign_id="a", standing=standing(contacts=counts))
     message = (
-        "No contact of campaign a is waiting to be dialed: 2 dialed, 1 waiting for an agent, 1,000 ended, 3 failed."
+        "No contact of campaign a is waiting to be dialed: "
+        "2 being called, 1 waiting for an agent, 1,000 ended, 3 failed."
     )
     assert_that(only(explanation)[1], is_(message))
 
