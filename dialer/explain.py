@@ -39,6 +39,9 @@ def explain(facts: Facts) -> Explanation:
     limits = [*slots, *_gateways(facts), *_agents(facts)]
     if not slots:
         limits += _speed(facts)
+    if facts.takings is not None:
+        message = f"The database does not let contacts be taken: {_said(facts.takings)}."
+        stopping.append(Reason(Code.DATABASE_REFUSES, message, facts.takings.since))
     if stopping:
         return Explanation(False, [*stopping, *limits])
     clear = _clear(facts, standing)

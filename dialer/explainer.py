@@ -24,6 +24,7 @@ from dialer.reasons import Explanation
 from dialer.recent import ANSWER_WINDOW
 from dialer.store.database import Database, DatabaseError
 from dialer.store.explain import ExplainStore
+from dialer.takings import Takings
 from dialer.throttle import Throttle
 from dialer.trouble import Trouble
 
@@ -43,6 +44,7 @@ class Sources:
     calls: Calls
     placing: Placing
     agents: Agents
+    takings: Takings
     connector: Connector
     throttle: Throttle
     agent_throttle: Throttle
@@ -97,6 +99,7 @@ class Explainer:
             campaign_id=campaign_id,
             starting=None if starting is None else Fault(self._began, starting),
             database=database,
+            takings=None if sources.takings.failing is None else Fault(None, str(sources.takings.failing)),
             lease=self._fault(sources.lease.trouble),
             switches=[self._switch(switch) for switch in sources.fleet.switches],
             hold_while_down=self._policy is DownPolicy.HOLD,

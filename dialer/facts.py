@@ -133,6 +133,8 @@ class Facts:
     campaign_id: str | None = None
     starting: Fault | None = None
     database: Fault | None = None
+    takings: Fault | None = None
+    """What the last contact that was to be taken met, if the database did not let it be taken."""
     lease: Fault | None = None
     switches: Sequence[SwitchFact] = ()
     hold_while_down: bool = False

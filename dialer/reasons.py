@@ -14,6 +14,8 @@ class Code(StrEnum):
 
     STARTING = "starting"
     DATABASE_DOWN = "database_down"
+    DATABASE_REFUSES = "database_refuses"
+    """It can be read, but no contact can be taken, as with a full disk."""
     NO_LEASE = "no_lease"
     EFSWITCH_UNREACHABLE = "efswitch_unreachable"
     EFSWITCH_NOT_READY = "efswitch_not_ready"

@@ -313,6 +313,7 @@ class Parts:
                 self.calls,
                 self.placing,
                 self.agents,
+                takings,
                 self.connector,
                 self.throttle,
                 self.agent_throttle,

@@ -22,14 +22,17 @@ class Takings:
         self._under_way = Background(DatabaseError)
         self._missed: list[str] = []
         self._trouble: DatabaseError | None = None
+        self.failing: DatabaseError | None = None
+        """What the last taking failed with; None when it did not."""
 
     async def run(self, contact: Contact, taking: Taking) -> Contact | None:
         """Run the taking of a contact; returns and fails as it does."""
         try:
             taken = await self._under_way.run(taking)
         except DatabaseError as error:
-            self._trouble = error
+            self._trouble = self.failing = error
             raise
+        self.failing = None
         if taken is None:
             self._missed.append(contact.id)
         return taken

@@ -141,6 +141,15 @@ def test_a_lost_lease_is_told_with_the_dialers_name() -> None:
     assert_that(explanation.dialing, is_(False))
 
 
+def test_a_database_that_lets_no_contact_be_taken_is_told_with_its_error_while_there_is_one_to_take() -> None:
+    full = Fault(None, "could not extend file: No space left on device")
+    explanation = explained(takings=full, calls=5)
+    message = "The database does not let contacts be taken: could not extend file: No space left on device."
+    assert_that(only(explanation), equal_to(("database_refuses", message, None)))
+    assert_that(explanation.dialing, is_(False))
+    assert_that(codes(explained(takings=full, standing=standing())), equal_to(["queue_empty"]))
+
+
 # -- EFSwitch
 
 
@@ -608,7 +617,7 @@ def test_there_is_always_a_reason_and_each_code_can_be_given() -> None:
     troubles: list[dict[str, Any]] = [
         {},
         {"database": fault(), "starting": fault()},
-        {"lease": fault(), "voice_connector": fault()},
+        {"lease": fault(), "voice_connector": fault(), "takings": fault()},
         {"agents": AgentFacts(failing, failing, failing), "throttled": True, "requests_throttled": True},
         {"gateways": [GatewayFact("gw-1", False, EARLIER, {"a"}), GatewayFact("gw-9", True, EARLIER, {"a"})]},
     ]

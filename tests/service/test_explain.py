@@ -234,6 +234,35 @@ async def test_a_dialing_speed_that_is_the_limit_is_told_with_the_calls_of_the_l
     await end(world, campaign)
 
 
+# -- a database that does not take what is written
+
+
+REFUSE = """
+CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'could not extend file: No space left on device' USING ERRCODE = 'disk_full';
+END $$;
+CREATE TRIGGER refuse BEFORE UPDATE ON contacts FOR EACH ROW WHEN (NEW.status = 'dialed') EXECUTE FUNCTION refuse()
+"""
+
+
+@sure
+async def test_a_database_that_lets_no_contact_be_taken_is_told_with_its_error(world: World) -> None:
+    campaign = next(_names)
+    (contact,) = many(ivr, 1, campaignId=campaign)
+    await deferToThread(execute, world, REFUSE)
+    try:
+        await world.load(contact)
+        for about in (campaign, None):
+            reason, answer = await until_told(world, "database_refuses", about)
+            message = "The database does not let contacts be taken: could not extend file: No space left on device"
+            assert_that(reason["message"], starts_with(message))
+            assert_that(answer["dialing"], is_(False))
+    finally:
+        await deferToThread(execute, world, "DROP FUNCTION refuse CASCADE")
+    await world.until_status(contact, "ended")
+
+
 # -- gateways
 
 
