@@ -9,6 +9,7 @@ from dialer.reasons import Explanation
 from dialer.web.answers import shown
 from dialer.web.campaigns import no_campaign
 from dialer.web.endpoint import Scope, endpoint
+from dialer.web.shown import Explained, ExplainedCampaign
 
 
 class Explain:
@@ -17,14 +18,14 @@ class Explain:
     def __init__(self, explainer: Explainer) -> None:
         self._explainer = explainer
 
-    @endpoint("GET", "/explain", scope=Scope.READ)
+    @endpoint("GET", "/explain", scope=Scope.READ, answers=Explained)
     async def get_explanation(self, request: IRequest) -> object:  # noqa: ARG002  as every handler
         """Why nothing is dialing, or that something is: reasons in plain sentences, the most important one first."""
         explanation = await self._explainer.explain()
         assert explanation is not None
         return _rendered(explanation)
 
-    @endpoint("GET", "/campaign/<campaign_id>/explain", scope=Scope.READ, errors=[404])
+    @endpoint("GET", "/campaign/<campaign_id>/explain", scope=Scope.READ, answers=ExplainedCampaign, errors=[404])
     async def get_campaign_explanation(self, request: IRequest, campaign_id: str) -> object:  # noqa: ARG002
         """Why a campaign is not being dialed, or that it is."""
         explanation = None if "\0" in campaign_id else await self._explainer.explain(campaign_id)

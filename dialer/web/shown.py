@@ -10,6 +10,7 @@ from pydantic.alias_generators import to_camel
 
 from dialer.contact import CampaignType, DialingMode, RoutingMode, Status
 from dialer.message import MessageKind, MessageState
+from dialer.reasons import Code
 
 _TAKEN_OVER = "a table that was taken over may hold others"
 
@@ -260,3 +261,27 @@ class Readiness(Shown):
 
     ready: bool
     reasons: list[str]
+
+
+class ExplainedReason(Shown):
+    """Why nothing is dialing, or that something is."""
+
+    code: Annotated[Code, Field(description="one word for programs")]
+    message: Annotated[str, Field(description="a sentence or two for people")]
+    since: Annotated[datetime | None, Field(description="since when, where that is known")]
+
+
+class Explained(Shown):
+    """Whether calls are being placed, and what stops or slows them."""
+
+    dialing: Annotated[bool, Field(description="calls are being placed, or nothing is in the way")]
+    reasons: Annotated[list[ExplainedReason], Field(min_length=1, description="the most important one first")]
+    next: Annotated[
+        datetime | None, Field(description="when the first waiting contact may be dialed by itself, if none may now")
+    ]
+
+
+class ExplainedCampaign(Explained):
+    """Whether calls of a campaign are being placed, and what stops or slows them."""
+
+    campaign_id: str
