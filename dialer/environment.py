@@ -14,11 +14,13 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_settings import PydanticBaseSettingsSource
 
+from dialer import secret_file
 from dialer.addresses import without_password, without_user
 from dialer.errors import DialerError
 from dialer.settings import Settings
 
 _PASSWORDS = frozenset({"db_pass", "esl_password"})
+"""Each may be in a file instead, which the variable with `_FILE` behind its name tells."""
 _LONGEST_SHOWN = 200
 
 
@@ -48,6 +50,7 @@ def load(environ: Mapping[str, str], host_name: str | None = None) -> Settings:
     Raises SettingsError for the first variable, in the order of the fields, that is wrong.
     """
     given = _Environment(environ)()
+    _read_files(given)
     given.setdefault("dialer_id", host_name or socket.gethostname())
     try:
         settings = Settings(**given)
@@ -58,6 +61,19 @@ def load(environ: Mapping[str, str], host_name: str | None = None) -> Settings:
         return settings
     # Raised outside of the handler: the ValidationError holds the passwords, and goes where this one's context goes.
     raise SettingsError(f"{_shown(wrong, given[wrong])} is not allowed: {_told(wrong, 'allowed')}")
+
+
+def _read_files(given: dict[str, Any]) -> None:
+    """Put in the passwords that are in files."""
+    for field in sorted(_PASSWORDS):
+        if (path := given.get(f"{field}_file")) is None:
+            continue
+        if field in given:
+            raise SettingsError(f"{field.upper()} and {field.upper()}_FILE are both set: unset one of them")
+        try:
+            given[field] = secret_file.read(path)
+        except ValueError as error:
+            raise SettingsError(f"{_shown(f'{field}_file', path)} is not allowed: {error}") from None
 
 
 def _check_together(settings: Settings) -> None:

@@ -61,6 +61,7 @@ class Settings(BaseSettings):
     db_name: Text = variable("dialer", "database in PostgreSQL", TEXT)
     db_username: Text = variable("dialer", "user of the database", TEXT)
     db_pass: Text = variable("", "password of that user", TEXT, shown="empty", secret=True)
+    db_pass_file: Text | None = variable(None, "a file with that password, instead", TEXT, shown="unset")
     db_conn_timeout: Annotated[Number, above_zero(600_000, unit=0.001)] = variable(
         "3000",
         "longest wait for PostgreSQL: for a connection and the answer to a statement together",
@@ -77,6 +78,7 @@ class Settings(BaseSettings):
     esl_password: Line = variable(
         "ClueCon", "password of the event socket", "UTF-8 without NUL and line breaks", secret=True
     )
+    esl_password_file: Text | None = variable(None, "a file with that password, instead", TEXT, shown="unset")
     esl_connect_delay: Wait = variable(
         "60",
         "longest wait between two attempts to connect to EFSwitch; the first waits are short and grow with jitter",

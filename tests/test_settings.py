@@ -49,7 +49,9 @@ DEFAULTS = {
     "db_pass": "",
     "db_conn_timeout": 3.0,
     "esl_port": 8021,
+    "db_pass_file": None,
     "esl_password": "ClueCon",
+    "esl_password_file": None,
     "esl_connect_delay": 60.0,
     "efswitch_ip": None,
     "originate_command": "auto",
@@ -127,6 +129,8 @@ WRONG = {
     "DB_NAME": ["a\0b", "\udcff"],
     "DB_USERNAME": ["a\0b", "\udcff"],
     "DB_PASS": ["a\0b", "\udcff"],
+    "DB_PASS_FILE": ["/no/such/file", "/", "a\0b", "\udcff"],
+    "ESL_PASSWORD_FILE": ["/no/such/file", "/", "a\0b", "\udcff"],
     "DB_CONN_TIMEOUT": ["600001", *ZERO_AND_NO_NUMBER],
     "ESL_IP": ["fs:0", "fs:65536", "fs:x", "fs,", ",", "fs fs2", "::1", "[fs]", "fs,FS:8021",
                "[::1],[::1]:8021", "a;b", "fs:8021:1"],
@@ -349,6 +353,53 @@ def test_what_a_database_url_says_wins_and_the_rest_is_filled_in() -> None:
     )
     made = settings(DB_URL="postgres://h", DB_PORT="9")
     assert_that(parse_dsn(made.conninfo), has_entries(host="h", port="9", dbname="dialer", user="dialer"))
+
+
+# --- passwords in files
+
+
+@pytest.mark.parametrize(("variable", "field"), [("DB_PASS", "db_pass"), ("ESL_PASSWORD", "esl_password")])
+@pytest.mark.parametrize("end", ["", "\n", "\r\n"])
+def test_a_password_may_come_from_a_file_without_the_end_of_its_line(
+    tmp_path: Path, variable: str, field: str, end: str
+) -> None:
+    (tmp_path / "password").write_bytes(" it's säcret ".encode() + end.encode())
+    made = settings(**{f"{variable}_FILE": str(tmp_path / "password")})
+    assert_that(getattr(made, field), is_(" it's säcret "))
+
+
+@pytest.mark.parametrize("variable", ["DB_PASS", "ESL_PASSWORD"])
+def test_a_password_given_twice_is_refused_and_the_line_names_both_variables(tmp_path: Path, variable: str) -> None:
+    (tmp_path / "password").write_text("one", encoding="utf-8")
+    line = refusal({**REAL, variable: "another", f"{variable}_FILE": str(tmp_path / "password")})
+    assert_that(line, is_(f"{variable} and {variable}_FILE are both set: unset one of them"))
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (None, "it cannot be read: No such file or directory"),
+        (b"", "it is empty"),
+        (b"\n", "it is empty"),
+        (b"sesame\xff", "it is not UTF-8"),
+        (b"sesame" * 1000, "it is longer than 4096 bytes"),
+    ],
+)
+def test_a_file_that_holds_no_password_is_refused_with_its_name_and_without_what_is_in_it(
+    tmp_path: Path, content: bytes | None, reason: str
+) -> None:
+    file = tmp_path / "password"
+    if content is not None:
+        file.write_bytes(content)
+    line = refusal({**REAL, "ESL_PASSWORD_FILE": str(file)})
+    assert_that(line, is_(f"ESL_PASSWORD_FILE='{file}' is not allowed: {reason}"))
+
+
+def test_a_wrong_password_in_a_file_is_refused_without_being_told(tmp_path: Path) -> None:
+    (tmp_path / "password").write_text("open\nsesame", encoding="utf-8")
+    line = refusal({**REAL, "ESL_PASSWORD_FILE": str(tmp_path / "password")})
+    assert_that(line, is_not(contains_string("sesame")))
+    assert_that(line, contains_string("ESL_PASSWORD (its value is not shown) is not allowed"))
 
 
 # --- passwords
