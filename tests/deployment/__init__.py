@@ -1,0 +1,1 @@
+"""What the dialer is delivered with: lock files, licences, container, systemd unit."""
