@@ -2,23 +2,40 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
 import venv
-from collections.abc import Sequence
-from importlib.metadata import Distribution, distribution
+from collections.abc import AsyncIterator, Sequence
+from importlib.metadata import Distribution
 from pathlib import Path
 from zipfile import ZipFile
 
 import pytest
 import pytest_twisted
 from attrs import frozen
-from hamcrest import assert_that, contains_inanyorder, has_items, is_, starts_with
-from packaging.requirements import Requirement
+from hamcrest import (
+    assert_that,
+    contains_inanyorder,
+    empty,
+    greater_than,
+    has_entries,
+    has_items,
+    is_,
+    starts_with,
+)
+from psycopg2.extensions import make_dsn, parse_dsn
+from twisted.internet import reactor
+from twisted.internet.endpoints import UNIXClientEndpoint
+from twisted.internet.utils import getProcessOutputAndValue
 
+from tests.deployment.requirements import required
+from tests.process.gate import Gate
+from tests.process.sealed import SEALING, UNPRIVILEGED
 from tests.process.street import Street
 from tests.process.twistd import clean_environment
+from tests.service.world import database_url, ivr
 
 sure = pytest_twisted.ensureDeferred
 
@@ -26,6 +43,10 @@ ROOT = Path(__file__).parents[2]
 PIP = (sys.executable, "-m", "pip", "--disable-pip-version-check")
 LIMIT = 120
 """Seconds for each program."""
+TWISTD = ("-c", "from twisted.scripts.twistd import run; run()")
+"""What pip makes of Twisted's entry point."""
+LARGE = 100_000
+"""Bytes of a request body that Twisted keeps in a file, not in memory."""
 
 
 def run(*arguments: str | Path, cwd: Path) -> str:
@@ -86,28 +107,10 @@ def test_the_wheel_holds_the_package_its_sql_the_samples_and_the_plugin_and_noth
     assert_that(found, contains_inanyorder(*package, *sql, "twisted/plugins/dialer_plugin.py"))
 
 
-def requirements(wheel: Distribution) -> dict[str, Distribution]:
-    """What a wheel requires, and what that requires, by name; as it is installed here."""
-    found: dict[str, Distribution] = {}
-    seen: set[tuple[str, str]] = set()
-    waiting = [(wheel, frozenset[str]())]
-    while waiting:
-        whose, extras = waiting.pop()
-        for text in whose.requires or ():
-            requirement = Requirement(text)
-            marker = requirement.marker
-            if marker and not any(marker.evaluate({"extra": extra}) for extra in ("", *extras)):
-                continue
-            if (requirement.name, str(sorted(requirement.extras))) not in seen:
-                seen.add((requirement.name, str(sorted(requirement.extras))))
-                found[requirement.name] = distribution(requirement.name)
-                waiting.append((found[requirement.name], frozenset(requirement.extras)))
-    return found
-
-
-@pytest.fixture
-def python(built: Built, tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def python(built: Built, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The interpreter of an environment that has the wheel and, from here, what it says that it requires."""
+    tmp_path = tmp_path_factory.mktemp("installed")
     folder = tmp_path / "env"
     venv.create(folder, symlinks=True)
     python = folder / "bin" / "python"
@@ -117,7 +120,7 @@ def python(built: Built, tmp_path: Path) -> Path:
     (information,) = packages.glob("dialer-*.dist-info")
     others = tmp_path / "others"
     others.mkdir()
-    for each in requirements(Distribution.at(information)).values():
+    for _, each in required(Distribution.at(information)).values():
         for name in {file.parts[0] for file in each.files or ()} - {"..", "__pycache__"}:
             if not (others / name).exists():
                 (others / name).symlink_to(Path(str(each.locate_file(name))))
@@ -133,8 +136,7 @@ async def test_it_starts_elsewhere_with_what_it_says_that_it_requires(
     assert_that(where, starts_with(str(python.parents[1])))
     folder = tmp_path / "elsewhere"
     folder.mkdir()
-    # What pip makes of Twisted's entry point.
-    program = (str(python), "-c", "from twisted.scripts.twistd import run; run()")
+    program = (str(python), *TWISTD)
     process = street.spawn(
         {"HTTP_PORT": "0"}, cwd=folder, log=folder / "var" / "sandbox" / "dialer.log", program=program
     )
@@ -143,3 +145,64 @@ async def test_it_starts_elsewhere_with_what_it_says_that_it_requires(
     await street.until(lambda: "sample contacts loaded into 4 campaigns" in process.out, "the samples")
     assert_that((await street.get("/readyz")).status, is_(200))
     await street.terminate(process)
+
+
+@pytest.fixture
+def sealed(tmp_path: Path) -> tuple[str, ...]:
+    """What a program is started with, to be without privileges where all but the folder `tmp` is read-only."""
+    folder = tmp_path / "tmp"
+    folder.mkdir()
+    for program in (SEALING[0], UNPRIVILEGED[0]):
+        if shutil.which(program) is None:
+            pytest.skip(f"{program} is not installed")
+    sealed = (*SEALING, str(folder))
+    tried = subprocess.run((*sealed, "true"), cwd=tmp_path, capture_output=True, text=True, timeout=LIMIT, check=False)
+    if tried.returncode:
+        pytest.skip(f"this machine allows no namespaces: {tried.stderr.strip()}")
+    return sealed
+
+
+@pytest_twisted.async_yield_fixture
+async def database(conninfo: str) -> AsyncIterator[Gate]:
+    """PostgreSQL by TCP: its socket is in a folder that only a privileged user may enter."""
+    parts = parse_dsn(conninfo)
+    gate = Gate(reactor, lambda: UNIXClientEndpoint(reactor, f"{parts['host']}/.s.PGSQL.{parts['port']}"))
+    gate.listen()
+    yield gate
+    await gate.close()
+
+
+@sure
+async def test_without_privileges_where_all_but_its_temporary_folder_is_read_only_it_stores_calls_and_is_healthy(
+    street: Street, python: Path, sealed: tuple[str, ...], database: Gate, conninfo: str, tmp_path: Path
+) -> None:
+    # As the image is built: Twisted notes its plugins while it still can.
+    run(python, *TWISTD, "--help", cwd=tmp_path)
+    environment = street.environment(
+        DB_URL=database_url(make_dsn(conninfo, host="127.0.0.1", port=database.port)),
+        HTTP_PORT="0",
+        TMPDIR=str(tmp_path / "tmp"),
+        PYTHONDONTWRITEBYTECODE="1",
+    )
+    process = street.spawn(environment, cwd=tmp_path, program=(*sealed, str(python), *TWISTD))
+    await street.listens(process)
+    await street.until_ready()
+    assert_that(rights(process.pid), has_entries(CapEff="0" * 16, CapPrm="0" * 16, CapBnd="0" * 16, NoNewPrivs="1"))
+    contacts = [ivr() for _ in range(1000)]
+    assert_that(len(json.dumps(contacts)), greater_than(LARGE))
+    await street.load(*contacts)
+    await street.until(lambda: street.query("SELECT FROM contacts WHERE status = 'ended' LIMIT 1"), "a call's end")
+    assert_that([line for line in process.log.splitlines() if " ERROR " in line or "Read-only" in line], is_(empty()))
+    port = street.url.rpartition(":")[2]
+    healthy = (*sealed, str(python), "-m", "dialer.health")
+    done = await getProcessOutputAndValue(
+        healthy[0], healthy[1:], environment | clean_environment() | {"HTTP_PORT": port}, str(tmp_path)
+    )
+    assert_that(done, is_((b"", b"", 0)))
+    await street.terminate(process)
+
+
+def rights(pid: int) -> dict[str, str]:
+    """What the kernel says that a process may do."""
+    status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
+    return dict(line.split(":\t") for line in status.splitlines() if line.startswith(("Cap", "NoNewPrivs")))

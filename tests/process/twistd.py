@@ -80,6 +80,11 @@ class Twistd:
         return self._read(self._log)[self._logged_before :]
 
     @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
+    @property
     def status(self) -> int | None:
         """Its exit status; None while it runs."""
         return self._process.poll()

@@ -16,7 +16,8 @@ from . import EFSwitch, Rules
 log = Logger(namespace="efswitch")
 
 
-def _arguments() -> ArgumentParser:
+def options() -> ArgumentParser:
+    """What the command line takes."""
     parser = ArgumentParser(prog="python -m dialer.sandbox.efswitch", description="A simulated EFSwitch (FreeSWITCH).")
     parser.add_argument("--host", default="127.0.0.1", help="IPv4 address to listen on (%(default)s)")
     parser.add_argument("--port", type=int, default=8021, help="0 for any free one (%(default)s)")
@@ -37,7 +38,7 @@ def _arguments() -> ArgumentParser:
 
 
 async def _run(reactor: IReactorCore, arguments: list[str]) -> None:
-    parser = _arguments()
+    parser = options()
     given = parser.parse_args(arguments)
     try:
         rules = Rules.from_file(given.rules, seed=given.seed) if given.rules else Rules.mixed(seed=given.seed)
