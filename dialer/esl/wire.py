@@ -6,6 +6,7 @@ An event is a frame whose body holds the event's own headers, as JSON or as URL-
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, overload
 from urllib.parse import unquote
@@ -24,6 +25,9 @@ channel, so 5,000 bridged calls (10,000 channels) make 8 MB. Four times that is 
 
 _LONGEST_NUMBER = 10
 """Digits of a Content-Length that are worth converting; more could only be over any limit."""
+
+_USUAL = re.compile(rb"Content-Length: ([0-9]{1,%d})\nContent-Type: ([a-z/-]{1,40})\n\n" % _LONGEST_NUMBER)
+"""What comes before each event, read in a third of the time that other blocks of headers take."""
 
 
 @frozen
@@ -111,21 +115,16 @@ class Parser:
         """Read one header block or one body from `start`; the offset after it, or None when more bytes are needed."""
         buffer = self._buffer
         if self._headers is None:
-            while buffer.startswith(b"\n", start):  # an empty line more than needed does no harm
-                start += 1
-            end = buffer.find(b"\n\n", max(start, self._scanned))
-            if max(end, len(buffer) if end < 0 else end) - start > self._max_header_bytes:
-                raise WireError(f"a header block of more than {self._max_header_bytes} bytes")
-            if end < 0:
-                first, newline, _ = buffer[start : start + 200].partition(b"\n")
-                if newline and b":" not in first:  # another protocol greets us: no use in waiting for more of it
-                    raise WireError(f"not a header line: {_shown(first)}")
-                self._forget(start)
-                self._scanned = max(0, len(buffer) - 1)
+            usual = _USUAL.match(buffer, start)
+            if usual is not None and usual.end() - start <= self._max_header_bytes:
+                length, kind = usual.groups()
+                self._headers = {"Content-Length": length.decode(), "Content-Type": kind.decode()}
+                self._length = self._bounded(int(length))
+                start = usual.end()
+            elif (begin := self._read_headers(start)) is not None:
+                start = begin
+            else:
                 return None
-            self._headers = _header_block(buffer[start:end])
-            self._length = self._body_length(self._headers)
-            start = end + 2
         end = start + self._length
         if len(buffer) < end:
             self._forget(start)
@@ -134,6 +133,25 @@ class Parser:
         self._headers = None
         return end
 
+    def _read_headers(self, start: int) -> int | None:
+        """Read any header block from `start`; the offset after it, or None when more bytes are needed."""
+        buffer = self._buffer
+        while buffer.startswith(b"\n", start):  # an empty line more than needed does no harm
+            start += 1
+        end = buffer.find(b"\n\n", max(start, self._scanned))
+        if max(end, len(buffer) if end < 0 else end) - start > self._max_header_bytes:
+            raise WireError(f"a header block of more than {self._max_header_bytes} bytes")
+        if end < 0:
+            first, newline, _ = buffer[start : start + 200].partition(b"\n")
+            if newline and b":" not in first:  # another protocol greets us: no use in waiting for more of it
+                raise WireError(f"not a header line: {_shown(first)}")
+            self._forget(start)
+            self._scanned = max(0, len(buffer) - 1)
+            return None
+        self._headers = _header_block(buffer[start:end])
+        self._length = self._body_length(self._headers)
+        return end + 2
+
     def _forget(self, used: int) -> None:
         del self._buffer[:used]
         self._scanned = 0
@@ -141,7 +159,9 @@ class Parser:
     def _body_length(self, headers: Mapping[str, str]) -> int:
         if "Content-Type" not in headers:
             raise WireError(f"a frame without Content-Type: {_shown(', '.join(headers).encode())}")
-        length = _number(headers.get("Content-Length", "0"))
+        return self._bounded(_number(headers.get("Content-Length", "0")))
+
+    def _bounded(self, length: int) -> int:
         if length > self._max_body_bytes:
             raise WireError(f"a body of {length} bytes, more than {self._max_body_bytes}")
         return length
@@ -171,7 +191,9 @@ def _json_event(body: bytes) -> Event:
     if not isinstance(headers, dict):
         raise WireError(f"a JSON event that is not an object: {_shown(body)}")
     try:
-        "".join(headers.values())  # the fastest way to find out that all are text, which they nearly always are
+        # The fastest way to find out that all are text, which they nearly always are: each is asked for its type, and
+        # as nothing can begin behind the end of a text, none is compared.
+        "".startswith(tuple(headers.values()), 1)
     except TypeError:
         headers = {name: _json_value(value) for name, value in headers.items()}
     text = headers.pop("_body", "")
