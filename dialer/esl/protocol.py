@@ -47,6 +47,7 @@ MAX_OUTSTANDING = 10_000
 _SHOWN = 80
 """Characters of a command that a message quotes."""
 
+_EVENTS = frozenset({"text/event-json", "text/event-plain"})
 _FORBIDDEN = re.compile("[\r\n\0]")
 _SECRET = re.compile(r"\s*((?:user)?auth)\b.*", re.IGNORECASE | re.DOTALL)
 
@@ -210,15 +211,16 @@ class EslProtocol(LineReceiver):
         for frame in frames:
             if not self._usable:
                 return
-            self._received(frame)
+            if frame.content_type in _EVENTS:
+                self._event(frame)
+            else:
+                self._received(frame)
         if broken is not None:
             self._die(broken)
 
     def _received(self, frame: Frame) -> None:
         kind = frame.content_type
-        if kind in ("text/event-json", "text/event-plain"):
-            self._event(frame)
-        elif kind in ("command/reply", "api/response"):
+        if kind in ("command/reply", "api/response"):
             self._reply(frame)
         elif kind == "auth/request":
             self._greeted = True

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from io import BytesIO
 from typing import Any, overload
 from urllib.parse import unquote
 
 import orjson
-from attrs import frozen
+from attrs import define, field
 
 from dialer.esl.errors import WireError
 
@@ -30,7 +31,10 @@ _USUAL = re.compile(rb"Content-Length: ([0-9]{1,%d})\nContent-Type: ([a-z/-]{1,4
 """What comes before each event, read in a third of the time that other blocks of headers take."""
 
 
-@frozen
+# Frames and events are values that nobody changes. They are not frozen, since making one would take half as long again.
+
+
+@define
 class Frame:
     """One unit of the wire: outer headers (not URL-decoded) and the bytes of the body, empty when it has none."""
 
@@ -53,7 +57,7 @@ class Frame:
         return self.body.decode("utf-8", "replace")
 
 
-@frozen
+@define
 class Event:
     """An event of the switch. `headers` are decoded; of a repeated header the last one counts.
 
@@ -62,8 +66,13 @@ class Event:
     """
 
     name: str
-    headers: Mapping[str, str]
+    _values: Mapping[str, Any] = field(alias="headers")
     body: str = ""
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """All of them, as text."""
+        return {name: _text_of(value) for name, value in self._values.items()}
 
     @overload
     def get(self, header: str) -> str | None: ...
@@ -73,20 +82,24 @@ class Event:
     def get(self, header: str, default: None) -> str | None: ...
     def get(self, header: str, default: str | None = None) -> str | None:
         """The value of a header, spelt as FreeSWITCH spells it, or `default`."""
-        return self.headers.get(header, default)
+        # JSON may hold other things than text. They become text here and not before: of 240 headers few are asked for.
+        value = self._values.get(header)
+        return default if value is None and header not in self._values else _text_of(value)
 
 
 class Parser:
     """Collects bytes until they are whole frames.
 
     The bytes may be cut anywhere. No byte is scanned twice, and those of a body not at all before it is complete.
+    Those of a header block, which is short, are put together each time that more of it comes.
     """
 
     def __init__(self, *, max_header_bytes: int = MAX_HEADER_BYTES, max_body_bytes: int = MAX_BODY_BYTES) -> None:
         self._max_header_bytes = max_header_bytes
         self._max_body_bytes = max_body_bytes
-        self._buffer = bytearray()
-        self._scanned = 0  # no empty line begins before this offset of the buffer
+        self._held = BytesIO()  # what came and is in no frame yet
+        self._needed = 0  # that many bytes complete the body that is awaited
+        self._scanned = 0  # no empty line begins before this offset
         self._headers: dict[str, str] | None = None  # of the frame whose body is awaited
         self._length = 0  # of that body
         self._broken: str | None = None
@@ -99,62 +112,61 @@ class Parser:
         """
         if self._broken is not None:
             raise WireError(self._broken)
+        self._held.write(data)
+        if self._held.tell() < self._needed:
+            return []
         frames: list[Frame] = []
-        self._buffer += data
-        start = 0
         try:
-            while (end := self._take(start, frames)) is not None:
-                start = end
+            self._cut(self._held.getvalue(), frames)
         except WireError as error:
             self._broken = str(error)
-            self._buffer.clear()
+            self._held = BytesIO()
             raise WireError(self._broken, frames) from None
         return frames
 
-    def _take(self, start: int, frames: list[Frame]) -> int | None:
-        """Read one header block or one body from `start`; the offset after it, or None when more bytes are needed."""
-        buffer = self._buffer
-        if self._headers is None:
-            usual = _USUAL.match(buffer, start)
-            if usual is not None and usual.end() - start <= self._max_header_bytes:
-                length, kind = usual.groups()
-                self._headers = {"Content-Length": length.decode(), "Content-Type": kind.decode()}
-                self._length = self._bounded(int(length))
-                start = usual.end()
-            elif (begin := self._read_headers(start)) is not None:
-                start = begin
-            else:
-                return None
-        end = start + self._length
-        if len(buffer) < end:
-            self._forget(start)
-            return None
-        frames.append(Frame(self._headers, bytes(buffer[start:end])))
-        self._headers = None
-        return end
+    def _cut(self, buffer: bytes, frames: list[Frame]) -> None:
+        """Cut the frames that are whole out of the buffer, and keep the rest."""
+        start = 0
+        while True:
+            if self._headers is None:
+                start = self._read_headers(buffer, start)
+                if self._headers is None:
+                    break
+            end = start + self._length
+            if len(buffer) < end:
+                break
+            frames.append(Frame(self._headers, buffer[start:end]))
+            self._headers = None
+            start = end
+        self._held = BytesIO()
+        self._held.write(buffer[start:])
+        self._needed = 0 if self._headers is None else self._length
 
-    def _read_headers(self, start: int) -> int | None:
-        """Read any header block from `start`; the offset after it, or None when more bytes are needed."""
-        buffer = self._buffer
+    def _read_headers(self, buffer: bytes, start: int) -> int:
+        """Read a header block from `start`; the offset after it, or after what is of no use when it is not whole."""
+        usual = _USUAL.match(buffer, start)
+        if usual is not None and usual.end() - start <= self._max_header_bytes:
+            length, kind = usual.groups()
+            self._length = self._bounded(int(length))
+            self._headers = {"Content-Length": length.decode(), "Content-Type": kind.decode()}
+            self._scanned = 0
+            return usual.end()
         while buffer.startswith(b"\n", start):  # an empty line more than needed does no harm
             start += 1
         end = buffer.find(b"\n\n", max(start, self._scanned))
+        self._scanned = 0
         if max(end, len(buffer) if end < 0 else end) - start > self._max_header_bytes:
             raise WireError(f"a header block of more than {self._max_header_bytes} bytes")
         if end < 0:
             first, newline, _ = buffer[start : start + 200].partition(b"\n")
             if newline and b":" not in first:  # another protocol greets us: no use in waiting for more of it
                 raise WireError(f"not a header line: {_shown(first)}")
-            self._forget(start)
-            self._scanned = max(0, len(buffer) - 1)
-            return None
-        self._headers = _header_block(buffer[start:end])
-        self._length = self._body_length(self._headers)
+            self._scanned = max(0, len(buffer) - start - 1)
+            return start
+        headers = _header_block(buffer[start:end])
+        self._length = self._body_length(headers)
+        self._headers = headers
         return end + 2
-
-    def _forget(self, used: int) -> None:
-        del self._buffer[:used]
-        self._scanned = 0
 
     def _body_length(self, headers: Mapping[str, str]) -> int:
         if "Content-Type" not in headers:
@@ -190,21 +202,15 @@ def _json_event(body: bytes) -> Event:
         raise WireError(f"a JSON event that does not parse ({error}): {_shown(body)}") from None
     if not isinstance(headers, dict):
         raise WireError(f"a JSON event that is not an object: {_shown(body)}")
-    try:
-        # The fastest way to find out that all are text, which they nearly always are: each is asked for its type, and
-        # as nothing can begin behind the end of a text, none is compared.
-        "".startswith(tuple(headers.values()), 1)
-    except TypeError:
-        headers = {name: _json_value(value) for name, value in headers.items()}
-    text = headers.pop("_body", "")
-    return Event(headers.get("Event-Name", ""), headers, text)
+    body = _text_of(headers.pop("_body", ""))
+    return Event(_text_of(headers.get("Event-Name", "")), headers, body)
 
 
-def _json_value(value: Any) -> str:
+def _text_of(value: Any) -> str:
     if isinstance(value, str):
         return value
     if isinstance(value, list):
-        return "ARRAY::" + "|:".join(map(_json_value, value))
+        return "ARRAY::" + "|:".join(map(_text_of, value))
     return "" if value is None else orjson.dumps(value).decode()
 
 
@@ -220,7 +226,7 @@ def _plain_event(body: bytes) -> Event:
     return Event(headers.get("Event-Name", ""), headers, rest[:length].decode("utf-8", "replace"))
 
 
-def _header_block(block: bytes | bytearray) -> dict[str, str]:
+def _header_block(block: bytes) -> dict[str, str]:
     headers: dict[str, str] = {}
     for line in block.decode("utf-8", "replace").split("\n"):
         name, colon, value = line.partition(":")
@@ -236,6 +242,6 @@ def _number(digits: str) -> int:
     return int(digits)
 
 
-def _shown(data: bytes | bytearray) -> str:
+def _shown(data: bytes) -> str:
     """The start of what was received, for a message: quoted, since it may be anything."""
-    return ascii(bytes(data[:60]).decode("utf-8", "replace"))
+    return ascii(data[:60].decode("utf-8", "replace"))

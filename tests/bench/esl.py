@@ -18,8 +18,8 @@ JSON, PLAIN = "ivr_answered_cust_hangup_json", "ivr_answered_cust_hangup"
 PASSES, SHORT_PASSES = 200, 10
 """Times that each side goes through its events. The fastest counts: others on the machine make none faster."""
 EVENTS = 130
-"""In a pass of ours: 1.3 MB, which the processor's cache holds, as it holds what a socket was just read from, and the one
-event of the others."""
+"""In a pass of ours: 1.3 MB, which the processor's cache holds, as it holds what was just read from a socket, and as it
+holds the one event of the others."""
 RIVALS_EVENTS = 10
 """In a pass of the others': it takes about as long as one of ours."""
 READ = 1 << 16
@@ -89,7 +89,7 @@ def _ours(frame: Frame, passes: int) -> float:
 
     def note(event: Event) -> None:
         nonlocal seen
-        seen += event.headers["Unique-ID"] == call
+        seen += event.get("Unique-ID") == call
 
     connection = Connection(on_event=note).logged_in()
     receive = connection.protocol.dataReceived

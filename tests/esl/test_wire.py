@@ -173,6 +173,37 @@ def test_json_values_that_are_not_text_become_text() -> None:
     event = decode_event(json_frame({"Event-Name": "X", "n": 5, "t": True, "none": None}))
 
     assert_that(dict(event.headers), equal_to({"Event-Name": "X", "n": "5", "t": "true", "none": ""}))
+    assert_that([event.get(name, "default") for name in ("n", "t", "none")], equal_to(["5", "true", ""]))
+
+
+def test_the_name_and_the_body_of_a_json_event_that_are_not_text_become_text() -> None:
+    event = decode_event(json_frame({"Event-Name": 5, "_body": ["a", "b"]}))
+
+    assert_that((event.name, event.body), equal_to(("5", "ARRAY::a|:b")))
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        b"Content-Length: 2\nContent-Type: text/event-json\n\n",
+        b"Content-Type: text/event-json\nContent-Length: 2\n\n",
+        b"Content-Length:2\nContent-Type:text/event-json\n\n",
+        b"Content-Length: 2\nContent-Type: text/event-json\nContent-Length: 2\n\n",
+    ],
+)
+def test_the_outer_headers_may_come_in_any_order_and_be_written_in_any_way(block: bytes) -> None:
+    (first, second) = parsed(block + b"{}" + block + b"[]")
+
+    for frame in (first, second):
+        assert_that(frame.headers, equal_to({"Content-Length": "2", "Content-Type": "text/event-json"}))
+    assert_that((first.body, second.body), equal_to((b"{}", b"[]")))
+
+
+def test_a_header_block_in_its_usual_form_is_held_to_the_limits_too() -> None:
+    block = b"Content-Length: 20\nContent-Type: text/event-json\n\n"
+
+    for limits, message in (({"max_header_bytes": 40}, "header block"), ({"max_body_bytes": 19}, "a body of 20 bytes")):
+        assert_that(calling(Parser(**limits).feed).with_args(block), raises(WireError, message))
 
 
 def test_a_json_event_that_is_not_utf_8_keeps_its_other_headers() -> None:
