@@ -202,8 +202,8 @@ def _json_event(body: bytes) -> Event:
         raise WireError(f"a JSON event that does not parse ({error}): {_shown(body)}") from None
     if not isinstance(headers, dict):
         raise WireError(f"a JSON event that is not an object: {_shown(body)}")
-    body = _text_of(headers.pop("_body", ""))
-    return Event(_text_of(headers.get("Event-Name", "")), headers, body)
+    text = _text_of(headers.pop("_body", ""))
+    return Event(_text_of(headers.get("Event-Name", "")), headers, text)
 
 
 def _text_of(value: Any) -> str:
