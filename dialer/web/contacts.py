@@ -12,7 +12,7 @@ from dialer.store.contacts import ContactClash, ContactStore
 from dialer.store.history import HistoryStore
 from dialer.web.answers import HttpError
 from dialer.web.endpoint import Scope, endpoint
-from dialer.web.posted import posted
+from dialer.web.posted import posted, posted_steps
 from dialer.web.schema import (
     ContactIn,
     ContactList,
@@ -53,7 +53,7 @@ class Contacts:
         contacts: list[NewContact] = []
 
         def check() -> Iterator[None]:
-            listed = posted(request)
+            listed = yield from posted_steps(request)
             yield
             for step in parse_contacts_steps(listed):
                 contacts.extend(step)

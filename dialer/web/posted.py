@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from typing import Any
 
 from twisted.web.iweb import IRequest
 
 from dialer.web.answers import HttpError
 from dialer.web.endpoint import JSON
-from dialer.web.schema import parse_json
+from dialer.web.schema import parse_json, parse_json_steps
 
 
 def content_type(request: IRequest) -> str | None:
@@ -19,7 +20,17 @@ def content_type(request: IRequest) -> str | None:
 
 def posted(request: IRequest) -> object:
     """The JSON of a request's body. Fails with Invalid (400) or an HttpError 415."""
+    return parse_json(_json_body(request))
+
+
+def posted_steps(request: IRequest) -> Generator[None, None, object]:
+    """The same of what may be a long list, read in steps."""
+    return parse_json_steps(_json_body(request))
+
+
+def _json_body(request: IRequest) -> bytes:
     if content_type(request) not in (None, JSON):
         raise HttpError(415, "unsupported_media_type", "send application/json", field="Content-Type")
     content: Any = request.content
-    return parse_json(content.read())
+    body: bytes = content.read()
+    return body

@@ -13,7 +13,7 @@ customer number. Three things happen before a rule is asked:
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from functools import cache
 from typing import Annotated, Any, ClassVar, Self
 
@@ -42,6 +42,7 @@ from dialer.web import metadata
 from dialer.web.answers import shown
 from dialer.web.examples import FOR_AN_AGENT, FOR_AN_IVR
 from dialer.web.leniency import allow_absent
+from dialer.web.pieces import loads_steps
 from dialer.web.times import ALLOWED, Time
 
 MAX_CONTACTS = 10_000
@@ -238,7 +239,20 @@ def parse_json(body: bytes) -> object:
         return orjson.loads(body)
     except orjson.JSONDecodeError as error:
         reason = str(error)
-    raise Invalid(f"the body is not JSON in UTF-8: {reason}")
+    raise _no_json(reason)
+
+
+def parse_json_steps(body: bytes) -> Generator[None, None, object]:
+    """`parse_json` in steps that are short enough to serve others in between, when the body is a list of objects."""
+    try:
+        return (yield from loads_steps(body))
+    except orjson.JSONDecodeError as error:
+        reason = str(error)
+    raise _no_json(reason)
+
+
+def _no_json(reason: str) -> Invalid:
+    return Invalid(f"the body is not JSON in UTF-8: {reason}")
 
 
 def parse_contact(data: object) -> NewContact:

@@ -5,6 +5,7 @@ Usage: python -m tests.bench.probed FILE, then as twistd. What was seen is writt
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import sys
@@ -30,6 +31,8 @@ KEPT = 200_000
 
 turns: deque[tuple[float, float, float]] = deque(maxlen=KEPT)
 """When a long turn ended (Unix seconds), how long it took, and how much of that was processor time."""
+collections: deque[tuple[float, float, int]] = deque(maxlen=KEPT)
+"""When a long look for garbage ended (Unix seconds), its processor time, and the generation that was looked through."""
 sent: deque[float] = deque(maxlen=KEPT)
 """When each originate was written, Unix seconds."""
 statements: Counter[str] = Counter()
@@ -57,8 +60,23 @@ class Epoll:
         return getattr(self._poller, name)
 
 
+class Collections:
+    """How long the garbage collector takes."""
+
+    def __init__(self) -> None:
+        self._began = 0.0
+
+    def __call__(self, phase: str, info: dict[str, int]) -> None:
+        """For `gc.callbacks`."""
+        if phase == "start":
+            self._began = time.thread_time()
+        elif (took := time.thread_time() - self._began) >= LONG / 2:
+            collections.append((time.time(), took, info["generation"]))
+
+
 def watch() -> None:
-    """Watch the reactor, and wrap the two calls that are noted."""
+    """Watch the reactor and the garbage collector, and wrap the two calls that are noted."""
+    gc.callbacks.append(Collections())
     reactor._poller = Epoll(reactor._poller)
     names = {sql(file.stem): file.stem for file in (ROOT / "sql" / "queries").glob("*.sql")}
     execute, originate = Link.execute, Session.originate
@@ -77,7 +95,7 @@ def watch() -> None:
 
 def write(file: Path) -> None:
     """Write what was seen, whole or not at all."""
-    seen = {"turns": list(turns), "sent": list(sent), "statements": dict(statements)}
+    seen = {"turns": list(turns), "collections": list(collections), "sent": list(sent), "statements": dict(statements)}
     new = file.with_suffix(".new")
     new.write_text(json.dumps(seen))
     os.replace(new, file)

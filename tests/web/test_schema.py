@@ -24,6 +24,7 @@ from hamcrest import (
 )
 
 from dialer.contact import AgentReply, CampaignType, Contact, DialingMode, NewContact, RoutingMode, Status
+from dialer.web.pieces import PIECE
 from dialer.web.schema import (
     MAX_CONTACTS,
     STEP,
@@ -33,6 +34,7 @@ from dialer.web.schema import (
     parse_contacts,
     parse_contacts_steps,
     parse_json,
+    parse_json_steps,
     parse_reply,
     render_contact,
 )
@@ -319,6 +321,24 @@ def test_a_body_that_is_no_json_is_refused_in_one_sentence(body: bytes) -> None:
         parse_json(body)
     assert_that(str(caught.value).isprintable())
     assert_that(caught.value, has_properties(field=none(), index=none()))
+
+
+def test_the_json_of_a_long_list_is_read_in_steps_and_refused_in_the_same_words() -> None:
+    listed = [{**IVR, "id": f"c-{number}"} for number in range(5000)]
+    body = json.dumps(listed).encode()
+    steps = parse_json_steps(body)
+
+    for _ in range(len(body) // PIECE):
+        next(steps)
+    with pytest.raises(StopIteration) as ended:
+        next(steps)
+    assert_that(ended.value.value, equal_to(listed))
+
+    with pytest.raises(Invalid) as whole:
+        parse_json(body[:-1] + b",]")
+    with pytest.raises(Invalid) as in_steps:
+        list(parse_json_steps(body[:-1] + b",]"))
+    assert_that(str(in_steps.value), equal_to(str(whole.value)))
 
 
 def test_a_key_that_is_repeated_counts_as_its_last_value() -> None:
