@@ -172,7 +172,7 @@ class Cycle(Service):
         if slots <= 0:
             return
         avoid, skip = frozenset(self._down), frozenset(self._skipped)
-        wanted = Wanted(slots, self._capacity, types, avoid=avoid, early=early, skip=skip)
+        wanted = Wanted(slots, self._capacity, types, avoid=avoid, early=early, skip=skip, share=self._lease.share)
         if await self._dial(await self._queue.choose(wanted)):
             self._due.early = True
 

@@ -7,6 +7,7 @@ lost with the process, or with a database that is away for long; it is never wri
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
@@ -19,7 +20,11 @@ from dialer.store.database import CommitUnknown, DatabaseError
 from dialer.store.history import HistoryStore
 
 GATHERED = 0.25
-"""Seconds for which lines are gathered: four statements a second at most, whatever is dialed."""
+"""Seconds for which lines are gathered: four statements a second at most, whatever is dialed. Of several dialers each
+gathers for longer, so that it stays at four in all."""
+
+LONGEST_GATHERED = 1.0
+"""Seconds for which lines are gathered at most, however many dialers there are."""
 
 AGAIN = 2.0
 """Seconds until the next try while the database is down."""
@@ -32,18 +37,26 @@ KEPT = 20_000
 
 
 class Journal(Service):
-    """Notes what is seen of contacts, and writes it soon. `lost` counts the lines that never will be written."""
+    """Notes what is seen of contacts, and writes it soon. `lost` counts the lines that never will be written.
+
+    `dialers` says how many share the database.
+    """
 
     log = Logger()
     name = "journal"
 
-    def __init__(self, clock: IReactorTime, store: HistoryStore) -> None:
+    def __init__(self, clock: IReactorTime, store: HistoryStore, *, dialers: Callable[[], int] = lambda: 1) -> None:
         self._clock = clock
         self._store = store
+        self._dialers = dialers
         self._lines: deque[tuple[float, Contact, Seen, str | None]] = deque()
         self._timer: IDelayedCall | None = None
         self._writing: Deferred[None] | None = None
         self.lost = 0
+
+    @property
+    def _gathered(self) -> float:
+        return min(GATHERED * self._dialers(), LONGEST_GATHERED)
 
     def note(self, contact: Contact, event: Seen, detail: str | None = None) -> None:
         """Something was seen of a contact just now."""
@@ -51,7 +64,7 @@ class Journal(Service):
         if len(self._lines) > KEPT:
             self._lines.popleft()
             self.lost += 1
-        self._schedule(GATHERED)
+        self._schedule(self._gathered)
 
     async def stopService(self) -> None:
         """Write what there is, once."""
@@ -74,7 +87,7 @@ class Journal(Service):
         def ended(down: bool | None) -> None:
             self._writing = None
             if self._lines:
-                self._schedule(AGAIN if down else GATHERED)
+                self._schedule(AGAIN if down else self._gathered)
             writing.callback(None)
 
         work = Deferred.fromCoroutine(self._write())

@@ -59,6 +59,10 @@ class Lease(Service):
         self._loop = LoopingCall(self._renew)
         self._loop.clock = clock
 
+    def dialers(self) -> int:
+        """How many dialers had a lease when it was last renewed, this one among them."""
+        return self.share[1]
+
     @property
     def held(self) -> bool:
         """Whether this process may take contacts, by its own clock; the database judges by its own each time."""

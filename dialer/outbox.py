@@ -31,6 +31,9 @@ POLL_INTERVAL = 1.0
 """Seconds between two looks without a wake-up: for retries that come due and for other dialers' messages. One look
 is two index scans, and no retry waits less."""
 
+MOST_SELDOM = 4
+"""Times as seldom that one of many dialers looks, at most: nobody's retry waits for long when the others are busy."""
+
 FIRST_WAIT = 1.0
 LONGEST_WAIT = 300.0
 """Seconds between the tries of one message."""
@@ -51,8 +54,9 @@ _Result = TypeVar("_Result")
 class Outbox(Service):
     """Delivers messages from start to stop.
 
-    `random` gives the jitter of all waits, in [0, 1). Rounds begin `apart` seconds apart at least, so that under load
-    each is shared. `delivered`, `retried` and `parked` count since the start.
+    `random` gives the jitter of all waits, in [0, 1). Rounds begin `apart()` seconds apart at least, so that under load
+    each is shared. `dialers` says how many share the outbox: without a wake-up each looks so many times as seldom, as
+    the others look for its retries too. `delivered`, `retried` and `parked` count since the start.
     """
 
     log = Logger()
@@ -65,13 +69,15 @@ class Outbox(Service):
         connector: Connector,
         *,
         random: Callable[[], float],
-        apart: float = 0.0,
+        apart: Callable[[], float] = lambda: 0.0,
+        dialers: Callable[[], int] = lambda: 1,
     ) -> None:
         self._clock = clock
         self._store = store
         self._connector = connector
         self._random = random
         self._apart = apart
+        self._dialers = dialers
         self._began = -inf
         self._bell = Bell(clock)
         self._stop = Bell(clock)
@@ -146,13 +152,17 @@ class Outbox(Service):
         self._running = None
         return stopped
 
+    @property
+    def _poll_interval(self) -> float:
+        return POLL_INTERVAL * min(self._dialers(), MOST_SELDOM)
+
     async def _run(self) -> None:
         while not self._stopping:
             now = self._clock.seconds()
-            if (pause := self._began + self._apart - now) > 0:
+            if (pause := self._began + self._apart() - now) > 0:
                 await self._stop.wait(pause)
                 continue
-            await self._bell.wait((self._resume if self._outages else self._polled + POLL_INTERVAL) - now)
+            await self._bell.wait((self._resume if self._outages else self._polled + self._poll_interval) - now)
             if not self._stopping and self._clock.seconds() >= self._resume:
                 await self._round()
         await self._finish()
@@ -187,7 +197,7 @@ class Outbox(Service):
 
     async def _claim(self) -> None:
         now = self._clock.seconds()
-        polling = now - self._polled >= POLL_INTERVAL
+        polling = now - self._polled >= self._poll_interval
         free = max(0, self._window.size - len(self._under_way)) if polling or not self._window.trying else 0
         if not polling and not (free and self._more):
             return

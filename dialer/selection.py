@@ -104,10 +104,28 @@ def allocate(
 def own_first(contacts: Sequence[Contact], which: int, of: int) -> list[Contact]:
     """The contacts in the order in which dialer `which` (from 0) of `of` that share the queue takes them.
 
-    All of them choose the same ones. So that they do not all reach for the same one, each begins with its own share of
+    Others may choose the same ones. So that they do not all reach for the same one, each begins with its own share of
     them, in their order, and only then goes on with what the others may have left.
     """
     return sorted(contacts, key=lambda contact: crc32(contact.id.encode()) % of != which)
+
+
+def own_of_each(contacts: Sequence[Contact], shares: Sequence[Share], which: int, of: int) -> list[Contact]:
+    """Of the heads of the queues, given deeper than the shares, as many as each share has.
+
+    A dialer's own come first, as in `own_first`; what then lacks is of those at the very head. Who is left to others
+    that do not take them moves on to the very head, as those before them are dialed.
+    """
+    queues: dict[str, list[Contact]] = {share.campaign_id: [] for share in shares}
+    for contact in contacts:
+        queues[contact.campaign_id].append(contact)
+    chosen: list[Contact] = []
+    for share in shares:
+        queue = queues[share.campaign_id]
+        head = {contact.id for contact in queue[: share.contacts]}
+        own_or_head = [each for each in queue if each.id in head or crc32(each.id.encode()) % of == which]
+        chosen += own_first(own_or_head, which, of)[: share.contacts]
+    return chosen
 
 
 def _fill(campaigns: list[CampaignQueue], order: list[CampaignQueue], slots: int) -> list[Share]:

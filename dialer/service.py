@@ -62,7 +62,10 @@ from dialer.web.site import BoundedSite
 
 GATHERED = 0.01
 """Seconds for which results, and confirmations of the VC, are gathered at most under load: three of each share a
-statement and a commit at 300 calls per second."""
+statement and a commit at 300 calls per second. Of several dialers each has fewer, and gathers for longer."""
+
+LONGEST_GATHERED = 0.03
+"""Seconds for which they are gathered at most, however many dialers there are."""
 
 STOP_WITHIN = 6.5
 """Seconds for an ordered stop of everything but what is provided; the exit is due within 10 (SPEC 1)."""
@@ -186,7 +189,9 @@ class Parts:
         )
         self.connector = Connector.persistent(reactor, surroundings.voice_connector, settings.service_identifier)
         outbox = OutboxStore(self.database)
-        self.outbox = Outbox(reactor, outbox, self.connector, random=chance.random, apart=GATHERED)
+        self.outbox = Outbox(
+            reactor, outbox, self.connector, random=chance.random, apart=self._gathered, dialers=self.lease.dialers
+        )
         self.contacts = ContactStore(
             clock,
             self.database,
@@ -202,7 +207,7 @@ class Parts:
             patience=settings.db_conn_timeout,
             random=chance.random,
             on_settled=self._settled,
-            apart=GATHERED,
+            apart=self._gathered,
         )
         self.fleet = Fleet(
             [
@@ -226,7 +231,7 @@ class Parts:
         self.agent_throttle = Throttle(clock, settings.calls_per_second)
         self.limits = SwitchLimits(clock, settings.calls_per_second)
         self.history = HistoryStore(self.database, owner=owner)
-        self.journal = Journal(clock, self.history)
+        self.journal = Journal(clock, self.history, dialers=self.lease.dialers)
         takings = Takings()
         self.calls = Calls(clock, self.contacts, self.settlement, self.limits, self.journal)
         self.placing = Placing(
@@ -289,7 +294,7 @@ class Parts:
             ],
             days=settings.retention_days,
         )
-        self.tally = Tally(clock, TallyStore(self.database))
+        self.tally = Tally(clock, TallyStore(self.database), dialers=self.lease.dialers)
         status = StatusReport(
             self.database,
             self.contacts,
@@ -334,6 +339,9 @@ class Parts:
                 Docs(lambda: describe(ENDPOINTS)),
             ]
         )
+
+    def _gathered(self) -> float:
+        return min(GATHERED * self.lease.dialers(), LONGEST_GATHERED)
 
     def begin(self) -> None:
         """Start what dials, once the database is there and what this dialer held is known."""

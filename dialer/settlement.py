@@ -56,7 +56,7 @@ class Settlement(Service):
 
     `on_settled` is called after each commit with the changes that really changed something, before their Deferreds
     fire. `patience` is how long, in seconds, `settle_soon` waits; `random` gives the jitter between tries, in [0, 1).
-    Statements begin `apart` seconds apart at least, so that under load each is shared. At most `kept` changes wait;
+    Statements begin `apart()` seconds apart at least, so that under load each is shared. At most `kept` changes wait;
     `dropped` counts those that were given up.
     """
 
@@ -72,7 +72,7 @@ class Settlement(Service):
         random: Callable[[], float],
         on_settled: Callable[[Sequence[Change]], None],
         kept: int = KEPT,
-        apart: float = 0.0,
+        apart: Callable[[], float] = lambda: 0.0,
     ) -> None:
         self._clock = clock
         self._store = store
@@ -219,7 +219,7 @@ class Settlement(Service):
         """When the next statement may begin."""
         if self._stopping:
             return -math.inf
-        begun = self._began + self._apart
+        begun = self._began + self._apart()
         return begun if self._waiting else max(begun, self._aside_until)
 
     def _next(self) -> list[_Waiting]:

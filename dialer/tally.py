@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred
@@ -28,17 +29,22 @@ takes ten times as long."""
 
 
 class Tally(Service):
-    """Folds the changes while it runs; every dialer may, one at a time does. At the start it looks for mistakes."""
+    """Folds the changes while it runs; every dialer may, one at a time does. At the start it looks for mistakes.
+
+    `dialers` says how many share the database: each looks so many times as seldom.
+    """
 
     log = Logger()
     name = "tally"
 
-    def __init__(self, clock: IReactorTime, store: TallyStore) -> None:
+    def __init__(self, clock: IReactorTime, store: TallyStore, *, dialers: Callable[[], int] = lambda: 1) -> None:
         self._clock = clock
         self._store = store
         self._learn_at = -math.inf
         self._mend_at = -math.inf
         self._at_work: Deferred[None] | None = None
+        self._dialers = dialers
+        self._fold_at = -math.inf
         self._loop = LoopingCall(self._look)
         self._loop.clock = clock
 
@@ -78,7 +84,9 @@ class Tally(Service):
         try:
             if self._clock.seconds() >= self._mend_at:
                 await self._mend()
-            await self._store.fold(LEAST)
+            if self._clock.seconds() >= self._fold_at:
+                self._fold_at = self._clock.seconds() + (self._dialers() - 0.5) * EVERY
+                await self._store.fold(LEAST)
             if self._clock.seconds() >= self._learn_at:
                 self._learn_at = self._clock.seconds() + LEARN_EVERY
                 await self._store.learn()

@@ -12,7 +12,7 @@ from twisted.internet.task import Clock
 
 from dialer import journal as module
 from dialer.happenings import Note, Seen
-from dialer.journal import AGAIN, GATHERED, Journal
+from dialer.journal import AGAIN, GATHERED, LONGEST_GATHERED, Journal
 from dialer.store.database import CommitUnknown, DatabaseDown
 from dialer.store.history import HistoryStore
 from tests.calling import contact
@@ -38,10 +38,10 @@ class Store:
 
 
 class Bench:
-    def __init__(self) -> None:
+    def __init__(self, dialers: int = 1) -> None:
         self.clock = Clock()
         self.store = Store()
-        self.journal = Journal(self.clock, self.store)  # type: ignore[arg-type]
+        self.journal = Journal(self.clock, self.store, dialers=lambda: dialers)  # type: ignore[arg-type]
         self.journal.startService()
 
     def note(self, *contact_ids: str, event: Seen = Seen.SENT) -> None:
@@ -83,6 +83,17 @@ def test_lines_that_come_while_others_are_written_are_written_after_them() -> No
     slow.callback(None)
     bench.clock.advance(GATHERED)
     assert_that(bench.written, equal_to([["a"], ["b"]]))
+
+
+@pytest.mark.parametrize(("dialers", "gathered"), [(3, 3 * GATHERED), (100, LONGEST_GATHERED)])
+def test_each_of_several_dialers_gathers_for_longer_but_not_for_long(dialers: int, gathered: float) -> None:
+    bench = Bench(dialers)
+    bench.note("a")
+    bench.clock.advance(gathered - 0.01)
+    bench.note("b")
+    assert_that(bench.written, empty())
+    bench.clock.advance(0.01)
+    assert_that(bench.written, equal_to([["a", "b"]]))
 
 
 def test_a_batch_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -95,6 +95,14 @@ def held() -> Held:
 # claiming
 
 
+def test_it_knows_which_it_is_of_how_many_dialers(held: Held) -> None:
+    assert_that((held.lease.share, held.lease.dialers()), equal_to(((0, 1), 1)))
+    held.database.answer = [{"id": "dialer-1", "before": 1, "after": 2}]
+    held.claim()
+    assert_that((held.lease.share, held.lease.dialers()), equal_to(((1, 4), 4)))
+    held.release()
+
+
 def test_the_lease_is_not_held_before_it_is_claimed(held: Held) -> None:
     assert_that(held.lease.held, is_(False))
     assert_that(held.claim().called, is_(True))

@@ -14,7 +14,7 @@ from twisted.internet.task import Clock
 
 from dialer.connector import Connector, Delivery, DeliveryKind
 from dialer.message import MessageKind, OutboxMessage
-from dialer.outbox import LONGEST_PAUSE, PARALLEL, POLL_INTERVAL, Outbox
+from dialer.outbox import LONGEST_PAUSE, MOST_SELDOM, PARALLEL, POLL_INTERVAL, Outbox
 from dialer.store.database import DatabaseDown
 from dialer.store.outbox import Claim, OutboxStore, Park, Retry
 from tests.stand_in import stands_in_for
@@ -85,10 +85,18 @@ class VC:
 
 class Bench:
     def __init__(self, *, apart: float = 0.0) -> None:
+        self.dialers = 1
         self.clock = Clock()
         self.store = Store()
         self.vc = VC()
-        self.outbox = Outbox(self.clock, self.store, self.vc, random=lambda: 0.5, apart=apart)  # type: ignore[arg-type]
+        self.outbox = Outbox(
+            self.clock,
+            self.store,  # type: ignore[arg-type]
+            self.vc,  # type: ignore[arg-type]
+            random=lambda: 0.5,
+            apart=lambda: apart,
+            dialers=lambda: self.dialers,
+        )
 
     def start(self) -> Bench:
         """The first look, which finds what is due and nothing more, is over."""
@@ -274,6 +282,18 @@ def test_a_claim_that_failed_is_made_again(bench: Bench) -> None:
     bench.store.down = False
     bench.clock.advance(POLL_INTERVAL / 2)
     assert_that(bench.vc.sent, contains_exactly(1))
+
+
+@pytest.mark.parametrize(("dialers", "times"), [(1, 1), (3, 3), (MOST_SELDOM, MOST_SELDOM), (100, MOST_SELDOM)])
+def test_each_of_several_dialers_looks_more_seldom_for_what_nobody_tells_it(
+    bench: Bench, dialers: int, times: int
+) -> None:
+    bench.dialers = dialers
+    bench.start()
+    bench.clock.pump([POLL_INTERVAL / 4] * (4 * times - 1))
+    assert_that(bench.store.claims, empty())
+    bench.clock.advance(POLL_INTERVAL / 4)
+    assert_that(bench.store.claims, has_length(1))
 
 
 # rounds that are shared

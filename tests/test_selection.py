@@ -9,12 +9,24 @@ from typing import Any
 from zlib import crc32
 
 import pytest
-from hamcrest import assert_that, calling, contains_exactly, empty, equal_to, is_, less_than, raises
+from attrs import evolve
+from hamcrest import (
+    assert_that,
+    calling,
+    contains_exactly,
+    empty,
+    equal_to,
+    greater_than_or_equal_to,
+    has_length,
+    is_,
+    less_than,
+    raises,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 
 from dialer.contact import CampaignType, Contact
-from dialer.selection import CampaignQueue, Share, allocate, own_first
+from dialer.selection import CampaignQueue, Share, allocate, own_first, own_of_each
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 
@@ -270,3 +282,51 @@ def test_dialers_that_share_a_queue_begin_with_parts_of_it_that_have_nothing_in_
 
 def test_a_dialer_alone_keeps_the_order_of_the_choice() -> None:
     assert_that(own_first(chosen(9), 0, 1), equal_to(chosen(9)))
+
+
+def heads(size: dict[str, int]) -> list[Contact]:
+    return [
+        evolve(contact, id=f"{name}-{n}", campaign_id=name)
+        for name in size
+        for n, contact in enumerate(chosen(size[name]))
+    ]
+
+
+@given(
+    shares=st.dictionaries(st.sampled_from("abc"), st.integers(1, 20), min_size=1),
+    size=st.integers(0, 100),
+    of=st.integers(1, 5),
+)
+def test_each_of_several_dialers_gets_as_many_of_each_queue_as_are_its_share_or_as_there_are_for_it(
+    shares: dict[str, int], size: int, of: int
+) -> None:
+    wanted = [Share(name, contacts) for name, contacts in shares.items()]
+    looked_at = heads({name: min(size, contacts * of) for name, contacts in shares.items()})
+    for which in range(of):
+        chosen_ones = own_of_each(looked_at, wanted, which, of)
+        for name, contacts in shares.items():
+            queue = [each.id for each in looked_at if each.campaign_id == name]
+            mine = [each for each in queue if crc32(each.encode()) % of == which]
+            others_at_the_head = [each for each in queue[:contacts] if each not in mine]
+            got = [each.id for each in chosen_ones if each.campaign_id == name]
+            assert_that(got, equal_to((mine + others_at_the_head)[:contacts]))
+            assert_that(len(got), greater_than_or_equal_to(min(contacts, len(queue[:contacts]))))
+
+
+def test_a_dialer_alone_gets_the_heads() -> None:
+    looked_at = heads({"a": 3, "b": 2})
+    assert_that(own_of_each(looked_at, [Share("a", 3), Share("b", 2)], 0, 1), equal_to(looked_at))
+
+
+def test_what_is_left_to_another_dialer_that_does_not_take_it_is_taken_when_it_is_first_in_line() -> None:
+    queue = [contact.id for contact in heads({"a": 40})]
+    dialed: list[str] = []
+    while queue:
+        waiting = [evolve(contact, id=each) for contact, each in zip(heads({"a": 8}), queue, strict=False)]
+        taken = [each.id for each in own_of_each(waiting, [Share("a", 4)], 0, 2)]
+        assert_that(taken, has_length(min(4, len(queue))))
+        dialed += taken
+        queue = [each for each in queue if each not in taken]
+    # Nobody is overtaken by more than some eight others.
+    places = [int(each.removeprefix("a-")) for each in dialed]
+    assert_that(max(when - place for when, place in enumerate(places)), less_than(13))

@@ -188,7 +188,7 @@ def test_a_listener_that_fails_keeps_nobody_from_being_answered(logged_failures:
 @pytest.fixture
 def gathering() -> Bench:
     """Statements begin half a second apart."""
-    return Bench(apart=0.5)
+    return Bench(apart=lambda: 0.5)
 
 
 def test_the_first_change_is_written_at_once_and_those_soon_after_it_share_the_next_statement(gathering: Bench) -> None:
@@ -222,7 +222,7 @@ def test_after_a_statement_that_took_longer_than_that_the_next_begins_at_once(ga
 
 
 def test_what_was_set_aside_and_comes_back_early_waits_for_the_others_and_goes_with_them() -> None:
-    bench = Bench(apart=LONGEST_RETRY)
+    bench = Bench(apart=lambda: LONGEST_RETRY)
     bench.settle("locked")
     bench.store.commit(locked=["locked"])
     bench.clock.advance(LONGEST_RETRY / 2)

@@ -52,7 +52,8 @@ class Bench:
     def __init__(self) -> None:
         self.clock = Clock()
         self.store = Store()
-        self.tally = Tally(self.clock, self.store)  # type: ignore[arg-type]
+        self.dialers = 1
+        self.tally = Tally(self.clock, self.store, dialers=lambda: self.dialers)  # type: ignore[arg-type]
 
     def start(self) -> Store:
         """The first look is over, or under way when it is slow."""
@@ -101,6 +102,12 @@ def test_changes_are_folded_every_second_when_there_are_enough(bench: Bench) -> 
     assert_that(bench.start().deeds.count("fold"), is_(1))
     assert_that(bench.later(30).count("fold"), is_(30))
     assert_that(bench.store.least, equal_to({LEAST}))
+
+
+def test_each_of_several_dialers_looks_so_many_times_as_seldom_whether_there_are_enough(bench: Bench) -> None:
+    bench.dialers = 4
+    assert_that(bench.start().deeds.count("fold"), is_(1))
+    assert_that(bench.later(32).count("fold"), is_(8))
 
 
 def test_postgresql_looks_at_its_tables_at_the_start_and_every_few_seconds(bench: Bench) -> None:

@@ -7,10 +7,13 @@ from collections.abc import Collection, Sequence
 from attrs import evolve, field, frozen
 
 from dialer.contact import CampaignType, Contact
-from dialer.selection import CampaignQueue, Order, Share, allocate, order_of
+from dialer.selection import CampaignQueue, Order, Share, allocate, order_of, own_of_each
 from dialer.store.database import Database
 from dialer.store.queries import sql
 from dialer.store.rows import contact_of
+
+DEEP = 1000
+"""Contacts that are looked at, at most, for the sake of leaving to each dialer its own; then as many as are wanted."""
 
 SPARE = 16
 """Campaigns asked for besides twice as many as there are slots, since some turn out to come later than it seemed."""
@@ -19,7 +22,8 @@ SPARE = 16
 @frozen
 class Wanted:
     """What is asked for: so many free `slots` of `capacity`, contacts of these `types`, none on gateways to `avoid`.
-    One with an id to `skip` is not chosen, but counted."""
+    One with an id to `skip` is not chosen, but counted. `share` is which dialer asks of how many that share the queue.
+    """
 
     slots: int
     capacity: int
@@ -27,6 +31,7 @@ class Wanted:
     avoid: Collection[str] = field(factory=frozenset)
     early: bool = False
     skip: Collection[str] = field(factory=frozenset)
+    share: tuple[int, int] = (0, 1)
 
 
 class QueueStore:
@@ -44,7 +49,12 @@ class QueueStore:
         shares = allocate(queues, wanted.slots, early=wanted.early, capacity=wanted.capacity, campaigns=campaigns)
         if all(share.contacts == 1 for share in shares):
             return [heads[share.campaign_id] for share in shares]
-        return await self._heads(shares, wanted)
+        # Of as many as all dialers together want, each has its own part: so it seldom reaches for what another takes,
+        # and one choice lasts as long as if it were alone.
+        which, dialers = wanted.share
+        depth = max(1, min(dialers, DEEP // wanted.slots))
+        deep = [Share(share.campaign_id, share.contacts * depth) for share in shares]
+        return own_of_each(await self._heads(deep, wanted), shares, which, dialers)
 
     async def _first(self, wanted: Wanted, heads: dict[str, Contact]) -> tuple[list[CampaignQueue], int]:
         """The campaigns that come first, one for each slot at most, and how many there are; `heads` get their oldest.

@@ -22,6 +22,10 @@ class TallyStore:
     async def fold(self, least: int) -> int:
         """Fold the changes if there are at least so many and nobody else is folding; how many were folded."""
 
+        # Mostly there are not enough, and that takes no transaction.
+        if not await self._database.run(sql("tally_turn"), {"least": least}):
+            return 0
+
         async def in_turn(run: Run) -> int:
             if not await run(sql("tally_turn"), {"least": least}):
                 return 0

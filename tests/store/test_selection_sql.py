@@ -121,3 +121,20 @@ async def test_contacts_received_in_one_list_keep_the_order_of_the_list(database
     chosen = await choose(database, Wanted(150, 150, BOTH))
     assert_that(len(chosen), greater_than(100))
     assert_that(chosen, equal_to([row["id"] for row in rows[:150]]))
+
+
+@pytest_twisted.ensureDeferred
+async def test_dialers_that_ask_at_once_are_given_different_contacts_while_there_are_enough(database: Database) -> None:
+    row = {"customer_number": "+15550001", "campaign_type": "IVR", "campaign_id": "k", "status": "pending"}
+    received = datetime.now(UTC).isoformat()
+    await database.run(
+        INSERT, {"rows": as_json([row | {"id": f"c{n}", "received_time": received} for n in range(400)])}
+    )
+
+    alone = await choose(database, Wanted(40, 40, BOTH))
+    given = [await choose(database, Wanted(40, 40, BOTH, share=(which, 4))) for which in range(4)]
+
+    assert_that([len(each) for each in given], equal_to([40] * 4))
+    # Of the first 160 each dialer's own are not just 40, so that some take a few of another's.
+    assert_that(len(set().union(*given)), greater_than(130))
+    assert_that(set(alone) - set().union(*given), equal_to(set()))
