@@ -15,6 +15,9 @@ from tests.bench.world import opened
 COUNTS = (1, 2, 4)
 SECONDS, SHORT_SECONDS = 30.0, 5.0
 
+ACQUAINTED, SHORT_ACQUAINTED = 11.0, 0.0
+"""Seconds after the start of the last dialer, by which each knows of all others: a lease is renewed every 10 s."""
+
 ROUNDS = 1
 
 NO_MORE = 1.05
@@ -86,6 +89,7 @@ def _run(bench: Bench, dialers: int) -> _Run:
             world.start_dialer(name=f"dialer-{number}", program=program(file), **SETTINGS)
             for number, file in enumerate(files)
         ]
+        world.pause(SHORT_ACQUAINTED if bench.short else ACQUAINTED)
         with Waits(world.conninfo) as waits:
             flow = run_for(world, started, seconds, bench.seed)
         problems = check(world, flow)
