@@ -13,7 +13,7 @@ from twisted.logger import Logger
 from dialer.background import Background
 from dialer.call import Placed
 from dialer.connector import AgentRequest, AgentRequestKind, Connector
-from dialer.contact import AgentReply, Contact, Status
+from dialer.contact import AgentReply, Contact, Status, about
 from dialer.errors import DialerError
 from dialer.esl.errors import ReplyLost
 from dialer.happenings import Seen
@@ -96,7 +96,7 @@ class Agents:
         What comes of it shows in the contact. Fails with ThrottleClosed; then nothing was done.
         """
         permit = await self._throttle.acquire()
-        self._requests.detach(self._take_and_ask(contact, permit))
+        self._requests.detach(self._take_and_ask(contact, permit), contact)
         return Placed.SENT
 
     async def _take_and_ask(self, contact: Contact, permit: Permit) -> None:
@@ -106,29 +106,40 @@ class Agents:
             if taken is None:
                 return
             permit.used()
-        self.log.info("CAMPAIGN TYPE: {type}, contact {id}", type=taken.campaign_type, id=taken.id)
+        self.log.info(
+            "CAMPAIGN TYPE: {type}, contact {contact} of campaign {campaign}",
+            type=taken.campaign_type,
+            **about(taken),
+        )
         await self._ask(taken, taken_at)
 
     async def _ask(self, contact: Contact, taken_at: float) -> None:
         if not self._may_ask(taken_at):
-            self.log.error("No agent requested for contact {id}: this dialer lost its lease meanwhile", id=contact.id)
+            self.log.error(
+                "No agent requested for contact {contact} of campaign {campaign}: this dialer lost its lease meanwhile",
+                **about(contact),
+            )
             await self._back_to_queue(contact, "the dialer lost its lease")
             return
         answer: AgentRequest = await self._connector.request_agent(contact, esl_host_default=self._efswitch_ip)
         if answer.kind is AgentRequestKind.ACCEPTED:
-            self.log.info("AGENT REQUESTED FOR CALL ID {id}", id=contact.id)
+            self.log.info("AGENT REQUESTED FOR CALL ID {contact} of campaign {campaign}", **about(contact))
             self.answers.note(contact.campaign_id, Answered.TAKEN)
             self._journal.note(contact, Seen.AGENT_REQUESTED)
         elif answer.kind is AgentRequestKind.UNANSWERED:
             # The VC may have it: the reply, or AGENT_REPLY_TIMEOUT, decides.
             reason = answer.reason
-            self.log.warn("No answer to the agent request for contact {id}: {reason}", id=contact.id, reason=reason)
+            self.log.warn(
+                "No answer to the agent request for contact {contact} of campaign {campaign}: {reason}",
+                reason=reason,
+                **about(contact),
+            )
             self._journal.note(contact, Seen.AGENT_REQUESTED, f"no answer: {reason}")
         else:
             self.log.error(
-                "UNABLE TO REQUEST AGENT FROM VOICE CONNECTOR FOR CALL ID {id}: {reason}",
-                id=contact.id,
+                "UNABLE TO REQUEST AGENT FROM VOICE CONNECTOR FOR CALL ID {contact} of campaign {campaign}: {reason}",
                 reason=answer.reason,
+                **about(contact),
             )
             self.answers.note(contact.campaign_id, Answered.REFUSED, answer.reason)
             await self._back_to_queue(contact, f"agent request not accepted: {answer.reason}")
@@ -137,7 +148,11 @@ class Agents:
         """Return the contacts that have waited for a reply for more than `timeout` seconds; how many."""
         overdue = [each for each in await self._store.overdue_replies(timeout) if each.id not in self._given_up]
         for contact in overdue:
-            self.log.warn("No agent reply for contact {id} in {timeout} s", id=contact.id, timeout=timeout)
+            self.log.warn(
+                "No agent reply for contact {contact} of campaign {campaign} in {timeout} s",
+                timeout=timeout,
+                **about(contact),
+            )
             # Not waited for: one that somebody has locked must not keep the slots of the others.
             self._given_up.add(contact.id)
             self.answers.note(contact.campaign_id, Answered.NO_REPLY)
@@ -176,11 +191,15 @@ class Agents:
         if contact.status is not Status.AGENT_PENDING:
             return await self._too_late(contact, reply)
         if not reply.agent:
-            self.log.info("No agent available for contact {id}", id=contact.id)
+            self.log.info("No agent available for contact {contact} of campaign {campaign}", **about(contact))
             self.answers.note(contact.campaign_id, Answered.NO_AGENT)
             await self._back_to_queue(contact, "no agent available", agent="")
             return await self._after(contact)
-        self.log.info("RECEIVED RESERVED AGENT INFO FOR CALL ID {id}: agent {agent}", id=contact.id, agent=reply.agent)
+        self.log.info(
+            "RECEIVED RESERVED AGENT INFO FOR CALL ID {contact} of campaign {campaign}: agent {agent}",
+            agent=reply.agent,
+            **about(contact),
+        )
         self.answers.note(contact.campaign_id, Answered.AGENT)
         if contact.end_time is not None and contact.end_time < self._now():
             return await self._expired(contact, reply)
@@ -206,15 +225,7 @@ class Agents:
 
     async def _expired(self, contact: Contact, reply: AgentReply) -> Contact:
         await self._settlement.settle_soon(
-            Change(
-                contact.id,
-                contact.taking,
-                Status.AGENT_PENDING,
-                Status.FAILED,
-                "Expired",
-                end_chat=True,
-                agent=reply.agent,
-            )
+            Change.of(contact, Status.FAILED, "Expired", end_chat=True, agent=reply.agent)
         )
         return await self._after(contact)
 
@@ -246,4 +257,4 @@ class Agents:
 
 def _return(contact: Contact, reason: str, agent: str | None = None) -> Change:
     """The change that puts a contact back into its queue that waited for an agent."""
-    return Change(contact.id, contact.taking, Status.AGENT_PENDING, Status.PENDING, agent=agent, reason=reason)
+    return Change.of(contact, Status.PENDING, agent=agent, reason=reason)

@@ -9,6 +9,8 @@ from twisted.internet.defer import CancelledError, Deferred, DeferredList
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from dialer.contact import Contact, about
+
 T = TypeVar("T")
 
 
@@ -33,11 +35,17 @@ class Background:
         running.addBoth(ended)
         return running
 
-    def detach(self, work: Coroutine[Deferred[Any], Any, object]) -> None:
-        """Run work that nobody waits for."""
+    def detach(self, work: Coroutine[Deferred[Any], Any, object], contact: Contact | None = None) -> None:
+        """Run work that nobody waits for; `contact` is whose it is."""
         running = self.run(work)
         running.addErrback(lambda failure: failure.trap(*self._expected))
-        running.addErrback(lambda failure: self.log.failure("Work in the background failed", failure=failure))
+        running.addErrback(self._failed, contact)
+
+    def _failed(self, failure: Failure, contact: Contact | None) -> None:
+        if contact is None:
+            self.log.failure("Work in the background failed", failure)
+        else:
+            self.log.failure("Work for contact {contact} of campaign {campaign} failed", failure, **about(contact))
 
     async def drain(self) -> None:
         """Fires when nothing is under way; cancelled, it cancels what is."""

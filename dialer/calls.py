@@ -14,7 +14,7 @@ from twisted.logger import Logger
 
 from dialer.background import Background
 from dialer.call import Call
-from dialer.contact import Contact, Status
+from dialer.contact import Contact, Status, about
 from dialer.ends import SeenEnds
 from dialer.esl.errors import BadCommand, CommandRefused, ReplyLost, SwitchDown
 from dialer.esl.switch import Switch
@@ -87,7 +87,11 @@ class Calls:
             call.over = True
             raise
         except ReplyLost:
-            self.log.warn("Connection to {switch} lost before it answered for {id}", switch=switch.name, id=contact.id)
+            self.log.warn(
+                "Connection to {switch} lost before it answered for contact {contact} of campaign {campaign}",
+                switch=switch.name,
+                **about(contact),
+            )
             self._journal.note(contact, Seen.REPLY_LOST, switch.name)
             raise
         except CommandRefused as error:
@@ -96,7 +100,11 @@ class Calls:
         if job != call.job_id:
             call.foreign_job = job
             self._foreign_jobs[job] = call.job_id
-        self.log.info("CALLED THE CUSTOMER of contact {id} through {switch}", id=contact.id, switch=switch.name)
+        self.log.info(
+            "CALLED THE CUSTOMER of contact {contact} of campaign {campaign} through {switch}",
+            switch=switch.name,
+            **about(contact),
+        )
         self._journal.note(contact, Seen.SENT, switch.name)
         self.recent.placed(contact.campaign_id)
 
@@ -131,14 +139,18 @@ class Calls:
         call.bridged = True
         self._journal.note(call.contact, Seen.BRIDGED)
         if call.contact.is_agent:
-            self.background.detach(self._store_bridge(call))
+            self.background.detach(self._store_bridge(call), call.contact)
 
     async def _store_bridge(self, call: Call) -> None:
         """Only what reconciling after a crash knows better for it; the hangup event tells the same."""
         try:
             await self._store.mark_bridged(call.contact)
         except DatabaseError as error:
-            self.log.warn("Bridge of contact {id} was not stored: {error}", id=call.contact.id, error=error)
+            self.log.warn(
+                "Bridge of contact {contact} of campaign {campaign} was not stored: {error}",
+                error=error,
+                **about(call.contact),
+            )
 
     def _hung_up(self, event: Event) -> None:
         call_id = event.get("Unique-ID")
@@ -184,7 +196,7 @@ class Calls:
             switch.disable(f"it does not know the originate command: {refused.result}")
             self._settle_refusal(call, refused)
         elif not self._stopped:
-            self.background.detach(self._after_grace(switch, call, refused))
+            self.background.detach(self._after_grace(switch, call, refused), call.contact)
 
     async def _after_grace(self, switch: Switch, call: Call, refused: Refusal) -> None:
         """A refusal stands when there never was a channel; otherwise the hangup event or reconciling tells."""
@@ -204,10 +216,18 @@ class Calls:
     def _settle_refusal(self, call: Call, refused: Refusal) -> None:
         contact = call.contact
         if refused.kind is RefusalKind.INVALID_GATEWAY:
-            self.log.warn("INVALID GATEWAY {gateway} of contact {id}", gateway=contact.gateway_id, id=contact.id)
+            self.log.warn(
+                "INVALID GATEWAY {gateway} of contact {contact} of campaign {campaign}",
+                gateway=contact.gateway_id,
+                **about(contact),
+            )
             self._close(call, Status.FAILED, "Invalid Gateway", end_chat=contact.is_agent)
         elif refused.kind is RefusalKind.GATEWAY_DOWN:
-            self.log.warn("GATEWAY DOWN {gateway} of contact {id}", gateway=contact.gateway_id, id=contact.id)
+            self.log.warn(
+                "GATEWAY DOWN {gateway} of contact {contact} of campaign {campaign}",
+                gateway=contact.gateway_id,
+                **about(contact),
+            )
             self._close(call, Status.PENDING, reason=refused.result, end_chat=contact.is_agent)
         elif refused.kind in (RefusalKind.OVER_LIMITS, RefusalKind.UNKNOWN_COMMAND):
             self._close(call, Status.PENDING, reason=refused.result, end_chat=contact.is_agent)
@@ -219,10 +239,10 @@ class Calls:
     ) -> None:
         call.over = True
         contact = call.contact
-        self.log.info("Contact {id} {to} {result}", id=contact.id, to=to, result=result or "")
-        settled = self._settlement.settle(
-            Change(contact.id, contact.taking, Status.DIALED, to, result, end_chat=end_chat, reason=reason)
+        self.log.info(
+            "Contact {contact} of campaign {campaign} {to} {result}", to=to, result=result or "", **about(contact)
         )
+        settled = self._settlement.settle(Change.of(contact, to, result, end_chat=end_chat, reason=reason))
         settled.addErrback(lambda failure: failure.trap(Dropped))
         settled.addBoth(lambda _: self._forget(call))
 

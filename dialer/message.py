@@ -36,7 +36,7 @@ class OutboxMessage:
 
     `attempts` counts the claims, this one included: it tells this claim from a later one. `idempotency_key` is the
     same for all tries. `call_result` belongs to notifications. `lifetime` is how many seconds were left at the claim
-    in which it may be sent; None: it never gets too old.
+    in which it may be sent; None: it never gets too old. `campaign_id` is None when the contact is no longer there.
     """
 
     id: int
@@ -45,6 +45,7 @@ class OutboxMessage:
     customer_number: str
     idempotency_key: str
     created_time: datetime
+    campaign_id: str | None = None
     tenant_id: str | None = None
     call_result: str | None = None
     attempts: int = 0

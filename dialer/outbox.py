@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from math import inf
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
@@ -226,7 +226,9 @@ class Outbox(Service):
         try:
             delivery = await self._connector.deliver(message, send_within=left) if left > 0 else None
         except Exception as error:
-            self.log.failure("Delivering {kind} for contact {id}", kind=message.kind, id=message.contact_id)
+            self.log.failure(
+                "Delivering {kind} for contact {contact} of campaign {campaign}", kind=message.kind, **_about(message)
+            )
             delivery = Delivery(DeliveryKind.TRY_AGAIN, f"{type(error).__name__}: {error}"[:200])
         self._note(message, delivery)
         self._bell.ring()
@@ -242,12 +244,13 @@ class Outbox(Service):
             self._window.failed()
             self.retried += 1
             self.log.info(
-                "{kind} for contact {id} not delivered, try {attempts}, again in {wait} s: {reason}",
+                "{kind} for contact {contact} of campaign {campaign} not delivered, try {attempts}, "
+                "again in {wait} s: {reason}",
                 kind=message.kind,
-                id=message.contact_id,
                 attempts=message.attempts,
                 wait=round(wait, 1),
                 reason=delivery.reason,
+                **_about(message),
             )
             return
         # A message of the same contact may wait for this one, and others for a VC that is back.
@@ -263,10 +266,11 @@ class Outbox(Service):
     def _say_parked(self, message: OutboxMessage, reason: str) -> None:
         self.parked += 1
         self.log.error(
-            "{kind} for contact {id} parked, the voice connector does not have it: {reason}",
+            "{kind} for contact {contact} of campaign {campaign} parked, "
+            "the voice connector does not have it: {reason}",
             kind=message.kind,
-            id=message.contact_id,
             reason=reason,
+            **_about(message),
         )
 
     async def _finish(self) -> None:
@@ -280,6 +284,11 @@ class Outbox(Service):
         except Exception as error:
             # Nothing is lost: the claims run out, and the VC knows a repeated message by its Idempotency-Key.
             self.log.warn("Results of deliveries were not written: {error}", error=error)
+
+
+def _about(message: OutboxMessage) -> dict[str, Any]:
+    """As `dialer.contact.about`."""
+    return {"contact": message.contact_id, "campaign": message.campaign_id, "customer": message.customer_number}
 
 
 async def _write(results: list[_Result], write: Callable[[Sequence[_Result]], Awaitable[None]]) -> None:

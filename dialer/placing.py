@@ -13,7 +13,7 @@ from twisted.logger import Logger
 from dialer.ahead import Ahead
 from dialer.call import CallWriter, DownPolicy, Placed
 from dialer.calls import Calls
-from dialer.contact import AgentReply, Contact, Status
+from dialer.contact import AgentReply, Contact, Status, about
 from dialer.errors import DialerError
 from dialer.esl.errors import BadCommand, SwitchDown
 from dialer.esl.fleet import Fleet, Route, RouteKind
@@ -112,7 +112,7 @@ class Placing:
             if isinstance(error, CannotBeCarried):
                 return await self._unspeakable(contact, error)
             raise
-        self._calls.background.detach(self._take_and_send(contact, switch, arguments))
+        self._calls.background.detach(self._take_and_send(contact, switch, arguments), contact)
         return Placed.SENT
 
     async def _go_ahead(self, contact: Contact) -> Switch | Placed:
@@ -164,7 +164,11 @@ class Placing:
         dialed = await self._takings.run(contact, self._store.take_for_call(contact, switch.name))
         if dialed is None:
             return None
-        self.log.info("CAMPAIGN TYPE: {type}, contact {id}", type=dialed.campaign_type, id=dialed.id)
+        self.log.info(
+            "CAMPAIGN TYPE: {type}, contact {contact} of campaign {campaign}",
+            type=dialed.campaign_type,
+            **about(dialed),
+        )
         await before
         try:
             permit = await self._throttle.acquire(taken=True)
@@ -194,7 +198,7 @@ class Placing:
                 arguments = self._writer.agent(contact, reply, switch)
             except CannotBeCarried as error:
                 return await self._unspeakable(contact, error, agent=reply.agent)
-            self.log.info("DIALING AGENT-BASED CONTACT WITH ID {id}", id=contact.id)
+            self.log.info("DIALING AGENT-BASED CONTACT WITH ID {contact} of campaign {campaign}", **about(contact))
             taken_at = self._clock.seconds()
             dialed = await self._store.dial_agent(contact, reply.agent, switch.name)
             if dialed is None:
@@ -202,7 +206,9 @@ class Placing:
             permit.used()
             sent = await self._calls.background.run(self._send(dialed, switch, arguments, taken_at))
             if sent is Placed.SENT:
-                self.log.info("AGENT-BASED CONTACT WITH ID {id} SENT TO EFSWITCH", id=contact.id)
+                self.log.info(
+                    "AGENT-BASED CONTACT WITH ID {contact} SENT TO EFSWITCH, campaign {campaign}", **about(contact)
+                )
             return sent
 
     async def _get_ready(self, contact: Contact, agent: str) -> tuple[Switch, Permit] | Placed:
@@ -245,12 +251,20 @@ class Placing:
         """Settle a contact for which there is no switch with its gateway up. `agent` is the one reserved for it."""
         if route.kind is RouteKind.INVALID_GATEWAY:
             self.gateways.met(contact.gateway_id, GatewayStatus.INVALID, contact.campaign_id)
-            self.log.warn("INVALID GATEWAY {gateway} of contact {id}", gateway=contact.gateway_id, id=contact.id)
+            self.log.warn(
+                "INVALID GATEWAY {gateway} of contact {contact} of campaign {campaign}",
+                gateway=contact.gateway_id,
+                **about(contact),
+            )
             await self._settle(contact, Status.FAILED, "Invalid Gateway", agent=agent)
             return Placed.FAILED
         if route.kind is RouteKind.GATEWAY_DOWN:
             self.gateways.met(contact.gateway_id, GatewayStatus.DOWN, contact.campaign_id)
-            self.log.warn("GATEWAY DOWN {gateway} of contact {id}", gateway=contact.gateway_id, id=contact.id)
+            self.log.warn(
+                "GATEWAY DOWN {gateway} of contact {contact} of campaign {campaign}",
+                gateway=contact.gateway_id,
+                **about(contact),
+            )
             await self._settle(contact, Status.PENDING, reason=f"gateway {contact.gateway_id} down", agent=agent)
             return Placed.HELD
         if route.kind is RouteKind.NOT_READY:
@@ -260,7 +274,7 @@ class Placing:
         if route.kind is RouteKind.NOT_USED:
             await self._settle(contact, Status.PENDING, reason="no EFSwitch that is used", agent=agent)
             return Placed.HELD
-        self.log.error("NO EFSWITCH CONNECTION for contact {id}", id=contact.id)
+        self.log.error("NO EFSWITCH CONNECTION for contact {contact} of campaign {campaign}", **about(contact))
         await self._efswitch_down(contact, agent=agent)
         return Placed.NO_SWITCH
 
@@ -272,7 +286,9 @@ class Placing:
 
     async def _unspeakable(self, contact: Contact, error: DialerError, agent: str | None = None) -> Placed:
         """Only a row that came from another product's table gets here: what is posted was checked."""
-        self.log.error("Contact {id} cannot be called: {error}", id=contact.id, error=error)
+        self.log.error(
+            "Contact {contact} of campaign {campaign} cannot be called: {error}", error=error, **about(contact)
+        )
         await self._settle(contact, Status.FAILED, "Invalid Contact", agent=agent)
         return Placed.FAILED
 
@@ -285,22 +301,17 @@ class Placing:
         agent: str | None = None,
         reason: str | None = None,
     ) -> None:
-        change = Change(
-            contact.id,
-            contact.taking,
-            contact.status,
-            to,
-            result,
-            end_chat=bool(agent),
-            agent=agent or None,
-            reason=reason,
+        await self._settlement.settle_soon(
+            Change.of(contact, to, result, end_chat=bool(agent), agent=agent or None, reason=reason)
         )
-        await self._settlement.settle_soon(change)
 
     async def _send(self, dialed: Contact, switch: Switch, arguments: str, taken_at: float) -> Placed:
         """Send the command of a contact that was taken; undo the taking when it was certainly never sent."""
         if not self._may_send(taken_at):
-            self.log.error("Contact {id} was not sent: this dialer lost its lease meanwhile", id=dialed.id)
+            self.log.error(
+                "Contact {contact} of campaign {campaign} was not sent: this dialer lost its lease meanwhile",
+                **about(dialed),
+            )
             await self._settle(dialed, Status.PENDING, reason="the dialer lost its lease", agent=dialed.agent)
             return Placed.HELD
         try:
@@ -315,6 +326,6 @@ class Placing:
     async def _undo(self, dialed: Contact, error: SwitchDown | BadCommand) -> Placed:
         if isinstance(error, BadCommand):
             return await self._unspeakable(dialed, error, agent=dialed.agent)
-        self.log.error("NO EFSWITCH CONNECTION for contact {id}", id=dialed.id)
+        self.log.error("NO EFSWITCH CONNECTION for contact {contact} of campaign {campaign}", **about(dialed))
         await self._efswitch_down(dialed, agent=dialed.agent)
         return Placed.NO_SWITCH

@@ -14,7 +14,7 @@ from twisted.logger import Logger
 from dialer.agents import Agents
 from dialer.call import Call
 from dialer.calls import Calls
-from dialer.contact import Status
+from dialer.contact import Status, about
 from dialer.esl.errors import CommandRefused, SwitchDown
 from dialer.esl.fleet import Fleet
 from dialer.esl.switch import Switch
@@ -105,7 +105,11 @@ class Reconcile(Service):
     async def _take_over(self) -> None:
         while taken := await self._store.take_over():
             for held in taken:
-                self.log.warn("Took over contact {id}, {status}", id=held.contact.id, status=held.contact.status)
+                self.log.warn(
+                    "Took over contact {contact} of campaign {campaign}, {status}",
+                    status=held.contact.status,
+                    **about(held.contact),
+                )
             if len(taken) < TAKE_OVER_AT_ONCE:
                 break
 
@@ -119,7 +123,7 @@ class Reconcile(Service):
         ours = {each.contact.id for each in held}
         for call in known:
             if call.contact.id not in ours and not call.over:
-                self.log.warn("Contact {id} is no longer ours", id=call.contact.id)
+                self.log.warn("Contact {contact} of campaign {campaign} is no longer ours", **about(call.contact))
                 self._calls.release(call)
 
     async def compare(self, switch: Switch) -> None:
@@ -166,14 +170,22 @@ class Reconcile(Service):
             try:
                 exists = await switch.exists(call.contact.id)
             except CommandRefused as error:
-                self.log.error("{switch} does not tell of a call: {error}", switch=switch.name, error=error)
+                self.log.error(
+                    "{switch} does not tell of the call of contact {contact} of campaign {campaign}: {error}",
+                    switch=switch.name,
+                    error=error,
+                    **about(call.contact),
+                )
                 return False
             if exists:
                 call.missing_since = None
                 call.asked_at = now
                 return False
         if not call.over:
-            self.log.warn("Contact {id} is gone from EFSwitch, its end was not seen", id=call.contact.id)
+            self.log.warn(
+                "Contact {contact} of campaign {campaign} is gone from EFSwitch, its end was not seen",
+                **about(call.contact),
+            )
             self._calls.gone(call)
         return False
 
@@ -243,5 +255,9 @@ class Reconcile(Service):
         now = self._clock.seconds()
         for call in self._calls:
             if now - call.sent_at >= self._max_call_time and call.asked_at < began:
-                self.log.error("Contact {id} was {status} for MAX_CALL_TIME", id=call.contact.id, status=Status.DIALED)
+                self.log.error(
+                    "Contact {contact} of campaign {campaign} was {status} for MAX_CALL_TIME",
+                    status=Status.DIALED,
+                    **about(call.contact),
+                )
                 self._calls.gone(call)

@@ -163,7 +163,12 @@ class Settlement(Service):
     def _drop(self, waiting: _Waiting) -> None:
         self.dropped += 1
         change = waiting.change
-        self.log.error("Result of contact {id} was not stored: {change}", id=change.contact_id, change=change)
+        self.log.error(
+            "Result of contact {contact} of campaign {campaign} was not stored: {change}",
+            contact=change.contact_id,
+            campaign=change.campaign_id,
+            change=change,
+        )
         waiting.done.errback(Dropped())
 
     async def _write(self) -> None:
@@ -255,7 +260,8 @@ class Settlement(Service):
         self._aside.extend(batch)
         self._futile += 1
         self._aside_until = self._clock.seconds() + self._backoff(self._futile)
-        self._say_kept(f"contact {batch[0].change.contact_id}: {reason}")
+        change = batch[0].change
+        self._say_kept(f"contact {change.contact_id} of campaign {change.campaign_id}: {reason}")
 
     def _written(self, batch: Sequence[_Waiting], changed: dict[tuple[str, int], str]) -> None:
         statuses = {(w.change.contact_id, w.change.taking): w for w in batch}

@@ -175,10 +175,10 @@ def test_operators_find_their_phrases(bench: Bench) -> None:
         bench.dialed(AGENT, "c2")
     phrases = [formatEvent(event) for event in logged]
     for phrase in (
-        "CAMPAIGN TYPE: IVR, contact c1",
-        "CALLED THE CUSTOMER of contact c1 through pbx:8021",
-        "DIALING AGENT-BASED CONTACT WITH ID c2",
-        "AGENT-BASED CONTACT WITH ID c2 SENT TO EFSWITCH",
+        "CAMPAIGN TYPE: IVR, contact c1 of campaign k",
+        "CALLED THE CUSTOMER of contact c1 of campaign k through pbx:8021",
+        "DIALING AGENT-BASED CONTACT WITH ID c2 of campaign k",
+        "AGENT-BASED CONTACT WITH ID c2 SENT TO EFSWITCH, campaign k",
     ):
         assert phrase in phrases, phrases
 

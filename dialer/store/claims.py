@@ -15,7 +15,7 @@ from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
 
 from dialer.background import Background
-from dialer.contact import Contact, Status
+from dialer.contact import Contact, Status, about
 from dialer.store.database import CommitUnknown, Database, DatabaseError, Unanswered
 from dialer.store.queries import sql
 from dialer.store.rows import contact_of
@@ -29,6 +29,7 @@ class Claim:
     """A claim of one contact: the taking that it starts from, and the taking and the status that it leads to."""
 
     contact_id: str
+    campaign_id: str
     before: int
     taking: int
     status: Status
@@ -111,7 +112,10 @@ class Claims:
                 claim = self._left.popleft()
                 try:
                     if (found := await self._decide(claim)) is not None:
-                        self.log.warn("Contact {id} was claimed, but nobody knew in time: undone", id=found.id)
+                        self.log.warn(
+                            "Contact {contact} of campaign {campaign} was claimed, but nobody knew in time: undone",
+                            **about(found),
+                        )
                         await self._undo(found)
                 except DatabaseError:
                     self._left.append(claim)
@@ -119,7 +123,11 @@ class Claims:
                         return
                     await self._database.pause()
                 except Exception:
-                    self.log.failure("Could not settle the claim of contact {id}", id=claim.contact_id)
+                    self.log.failure(
+                        "Could not settle the claim of contact {contact} of campaign {campaign}",
+                        contact=claim.contact_id,
+                        campaign=claim.campaign_id,
+                    )
                     del self._undecided[claim.contact_id]
                 else:
                     del self._undecided[claim.contact_id]

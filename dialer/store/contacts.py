@@ -61,7 +61,7 @@ class Change:
 
     `status` and `taking` are what it starts from. `to` is ENDED or FAILED, with the call result in `result`, or
     PENDING for a contact that goes back to its queue, with the reason for its history. `agent` is the agent of the
-    reply that is acted on, if any.
+    reply that is acted on, if any. `campaign_id` and `campaign_type` are those of the contact.
     """
 
     contact_id: str
@@ -71,7 +71,16 @@ class Change:
     result: str | None = None
     end_chat: bool = False
     agent: str | None = None
-    reason: str | None = field(default=None, eq=False)  # for people: it makes no other change of it
+    # For people and their figures: they make no other change of it.
+    reason: str | None = field(default=None, eq=False)
+    campaign_id: str | None = field(default=None, eq=False)
+    campaign_type: str | None = field(default=None, eq=False)
+
+    @classmethod
+    def of(cls, contact: Contact, to: Status, result: str | None = None, **more: Any) -> Change:
+        """A change of this contact, from the status and the taking that it has here."""
+        ids = {"campaign_id": contact.campaign_id, "campaign_type": contact.campaign_type}
+        return cls(contact.id, contact.taking, contact.status, to, result, **(ids | more))
 
 
 @frozen
@@ -191,7 +200,7 @@ class ContactStore:
         return await self._take(contact, Status.AGENT_PENDING, None)
 
     async def _take(self, contact: Contact, status: Status, switch: str | None) -> Contact | None:
-        claim = Claim(contact.id, contact.taking, contact.taking + 1, status)
+        claim = Claim(contact.id, contact.campaign_id, contact.taking, contact.taking + 1, status)
         try:
             return await self._claims.make(claim, lambda: self._takes.put(_Take(contact, status, switch)))
         except CommitUnknown:
@@ -213,7 +222,7 @@ class ContactStore:
     async def dial_agent(self, contact: Contact, agent: str, switch: str) -> Contact | None:
         """agent_pending → dialed for this dialer. None when it no longer waits for this reply, or is past its end."""
         asked = self._me | {"id": contact.id, "taking": contact.taking, "agent": agent, "switch": switch}
-        claim = Claim(contact.id, contact.taking, contact.taking, Status.DIALED)
+        claim = Claim(contact.id, contact.campaign_id, contact.taking, contact.taking, Status.DIALED)
 
         async def dial() -> dict[str, Any] | None:
             rows = await self._database.run(sql("dial_agent"), asked)
@@ -223,14 +232,7 @@ class ContactStore:
 
     async def _undo(self, contact: Contact) -> None:
         """Nothing was sent for it, nor will be; its agent, if one is reserved, is let go."""
-        back = Change(
-            contact.id,
-            contact.taking,
-            contact.status,
-            Status.PENDING,
-            end_chat=bool(contact.agent),
-            reason="never sent",
-        )
+        back = Change.of(contact, Status.PENDING, end_chat=bool(contact.agent), reason="never sent")
         if LOCKED in (await self.apply([back])).values():
             raise DatabaseDown("another session has locked the contact")
 
@@ -307,6 +309,7 @@ def _claimed(row: Mapping[str, Any]) -> OutboxMessage:
     return OutboxMessage(
         id=row["message_id"],
         contact_id=row["id"],
+        campaign_id=row["campaign_id"],
         kind=kind,
         customer_number=row["customer_number"],
         idempotency_key=row["idempotency_key"],

@@ -26,7 +26,8 @@ WITH asked AS (
         on_return = NULL
     FROM held
     WHERE contacts.id = held.id
-    RETURNING contacts.id, contacts.taking, contacts.status, customer_number, tenant_id, call_result, end_chat
+    RETURNING contacts.id, contacts.taking, contacts.status, campaign_id, customer_number, tenant_id, call_result,
+        end_chat
 ), told AS (
     -- The agent is freed first: a notification that is tried again must not hold up an END_CHAT.
     INSERT INTO outbox (contact_id, kind, customer_number, tenant_id, call_result, attempts, next_time)
@@ -48,9 +49,9 @@ WITH asked AS (
     INSERT INTO contact_events (contact_id, taking, event, dialer, detail)
     SELECT id, taking, status, %(owner)s, call_result FROM changed
 )
-SELECT changed.id, taking, status::text, told.id AS message_id, kind, told.customer_number, told.tenant_id,
-       told.call_result, idempotency_key::text, created_time, attempts
+SELECT changed.id, taking, status::text, told.id AS message_id, campaign_id, kind, told.customer_number,
+       told.tenant_id, told.call_result, idempotency_key::text, created_time, attempts
 FROM changed LEFT JOIN told ON told.contact_id = changed.id AND attempts > 0
 UNION ALL
-SELECT id, taking, 'locked', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
+SELECT id, taking, 'locked', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
 FROM found WHERE id NOT IN (SELECT id FROM held)

@@ -31,9 +31,10 @@ WITH stale AS (
     FROM due WHERE outbox.id = due.id
     RETURNING outbox.*
 )
-SELECT id, contact_id, kind, customer_number, tenant_id, call_result, idempotency_key::text, state, attempts,
-       created_time, last_error,
+SELECT message.id, contact_id, campaign_id, kind, message.customer_number, message.tenant_id, message.call_result,
+       idempotency_key::text, state, attempts, created_time, last_error,
        CASE kind WHEN 'end_chat' THEN
            extract(epoch FROM created_time - clock_timestamp())::double precision + %(end_chat_lifetime)s END AS lifetime
 FROM (SELECT * FROM claimed UNION ALL SELECT * FROM parked) AS message
-ORDER BY id
+LEFT JOIN contacts ON contacts.id = message.contact_id
+ORDER BY message.id

@@ -22,7 +22,7 @@ SHOWN = 200
 TRACEBACKS = 5
 """Shown of each dialer."""
 _ERROR = re.compile(r"^\s*[\w.]*(?:Error|Exception|Lost|Done|Exit)\b.*$", re.MULTILINE)
-_SENT = re.compile(r"CALLED THE CUSTOMER of contact (\S+) through")
+_SENT = re.compile(r"CALLED THE CUSTOMER of contact (\S+) of campaign \S+ through")
 
 
 class Chronicle:

@@ -71,6 +71,7 @@ async def test_the_notification_of_an_ended_call_is_claimed_as_it_is_stored(tabl
                 customer_number="+15550001",
                 idempotency_key=row["key"],
                 created_time=row["created_time"],
+                campaign_id="k",
                 tenant_id="t-1",
                 call_result="USER_BUSY",
                 attempts=1,
