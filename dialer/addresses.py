@@ -75,6 +75,11 @@ def database_conninfo(text: str, *, port: int, name: str, username: str, passwor
     return conninfo
 
 
+def password_of(conninfo: str) -> str:
+    """The password in a connection string of libpq; empty when there is none."""
+    return str(parse_dsn(conninfo).get("password", "")) if conninfo else ""
+
+
 def without_password(text: str) -> str:
     """Return a wrong DB_URL as it may be shown, however it is written: rather too little than a password.
 

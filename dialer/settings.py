@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from dialer import rules
-from dialer.addresses import database_conninfo, hosts_and_ports
+from dialer.addresses import database_conninfo, hosts_and_ports, password_of
 from dialer.variable import (
     HOST,
     PORT,
@@ -17,6 +17,7 @@ from dialer.variable import (
     WAIT,
     BaseUrl,
     Database,
+    Flag,
     Host,
     Line,
     Number,
@@ -169,6 +170,12 @@ class Settings(BaseSettings):
     log_level: Annotated[Literal["DEBUG", "INFO", "WARN", "ERROR"], one_of("DEBUG", "INFO", "WARN", "ERROR")] = (
         variable("INFO", "`DEBUG` `INFO` `WARN` `ERROR`", "DEBUG, INFO, WARN or ERROR")
     )
+    log_format: Annotated[Literal["text", "json"], one_of("text", "json")] = variable(
+        "text", "`text` for people, or `json`: an object in each line", "text or json"
+    )
+    log_mask_numbers: Flag = variable(
+        "0", "`1`: of customers' numbers the log shows the last three digits only", "0 or 1"
+    )
 
     @classmethod
     def settings_customise_sources(
@@ -224,6 +231,11 @@ class Settings(BaseSettings):
         return database_conninfo(
             self.db_url, port=self.db_port, name=self.db_name, username=self.db_username, password=self.db_pass
         )
+
+    @property
+    def secrets(self) -> frozenset[str]:
+        """The passwords, wherever they were given: what no line of the log may hold."""
+        return frozenset({self.esl_password, self.db_pass, password_of(self.conninfo or "")} - {""})
 
     @property
     def data_folder(self) -> Path:

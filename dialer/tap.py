@@ -12,6 +12,7 @@ from twisted.logger import ILogObserver
 from twisted.python import usage
 
 from dialer import environment, logs
+from dialer.masking import Masking
 
 
 class Options(usage.Options):
@@ -42,13 +43,17 @@ def makeService(options: Options) -> IService:  # noqa: ARG001  there are none
 
     from dialer.service import Dialer  # noqa: PLC0415
 
+    mask = Masking(numbers=configured.log_mask_numbers, secrets=configured.secrets)
     if configured.demo:
         # The terminal belongs to the progress display; what goes wrong is shown there too.
         configured.data_folder.mkdir(parents=True, exist_ok=True)
         file = open(configured.data_folder / "dialer.log", "a", encoding="utf-8", buffering=1)  # noqa: SIM115
-        observer = logs.tee(logs.observer(configured.log_level, file), logs.observer("WARN", sys.stderr))
+        observer = logs.tee(
+            logs.observer(configured.log_level, file, form=configured.log_format, mask=mask),
+            logs.observer("WARN", sys.stderr, mask=mask),
+        )
     else:
-        observer = logs.observer(configured.log_level, sys.stdout)
+        observer = logs.observer(configured.log_level, sys.stdout, form=configured.log_format, mask=mask)
     root = Root(observer)
     Dialer(reactor, configured).setServiceParent(root)
     # What is loaded by now stays: looking through it for garbage would hold up all calls for 40 ms, now and then.

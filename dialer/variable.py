@@ -77,6 +77,12 @@ def _simulators(text: object) -> frozenset[str]:
     return named
 
 
+def _flag(text: object) -> bool:
+    if text not in ("0", "1"):
+        raise ValueError
+    return text == "1"
+
+
 def _switches(text: str, info: ValidationInfo) -> str:
     hosts_and_ports(text, info.data.get("esl_port", 8021))
     return text
@@ -93,6 +99,7 @@ Port = Annotated[Whole, between(1, 65535)]
 Wait = Annotated[Number, above_zero(86_400)]
 """Seconds. One that is longer than a day was written in the wrong unit."""
 
+Flag = Annotated[bool, BeforeValidator(_flag)]
 Text = Annotated[str, _passing(_carried)]
 Line = Annotated[str, _passing(lambda text: _carried(text) and not re.search(r"[\r\n]", text))]
 Host = Annotated[str, _passing(rules.is_host)]

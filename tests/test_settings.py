@@ -70,6 +70,8 @@ DEFAULTS = {
     "http_port": 8080,
     "dialer_id": "dialer-1",
     "log_level": "INFO",
+    "log_format": "text",
+    "log_mask_numbers": False,
 }
 
 WAITS = ["ESL_CONNECT_DELAY", "CONTACT_RETRIEVAL_DELAY", "AGENT_REPLY_TIMEOUT", "RECONCILE_INTERVAL", "LEASE_TIME"]
@@ -117,6 +119,9 @@ GOOD = [
     ("DIALER_ID", "d" * 64, "d" * 64),
     ("LOG_LEVEL", "debug", "DEBUG"),
     ("LOG_LEVEL", "WARN", "WARN"),
+    ("LOG_FORMAT", "JSON", "json"),
+    ("LOG_MASK_NUMBERS", "1", True),
+    ("LOG_MASK_NUMBERS", "0", False),
 ]
 
 NO_NUMBER = ["abc", "nan", "inf", "1e3", "1_0", "-1", "٣", "0x10", "1,5", "1" * 400]
@@ -152,6 +157,8 @@ WRONG = {
     "HTTP_PORT": ["65536", "1.5", *NO_NUMBER],
     "DIALER_ID": ["d" * 65, "a b", "a/b", "é"],
     "LOG_LEVEL": ["WARNING", "TRACE"],
+    "LOG_FORMAT": ["xml", "json,text"],
+    "LOG_MASK_NUMBERS": ["yes", "2", "true"],
 }  # fmt: skip
 
 
@@ -211,6 +218,19 @@ def test_the_settings_are_frozen() -> None:
 def test_the_wrong_host_name_of_a_machine_is_told_as_the_dialer_id() -> None:
     with pytest.raises(SettingsError, match=r"\ADIALER_ID='my host' is not allowed: 1 to 64 letters"):
         load(REAL, host_name="my host")
+
+
+@pytest.mark.parametrize(
+    ("environ", "secrets"),
+    [
+        ({"DB_URL": "db.example", "DB_PASS": "of the database", "ESL_PASSWORD": "of the switch"},
+         {"of the database", "of the switch"}),
+        ({"DB_URL": "postgresql://u:of%20the%20URL@db/d"}, {"of the URL", "ClueCon"}),
+        ({}, {"ClueCon"}),
+    ],
+)  # fmt: skip
+def test_the_passwords_are_known_to_who_must_not_show_them(environ: dict[str, str], secrets: set[str]) -> None:
+    assert_that(settings(**environ).secrets, equal_to(secrets))
 
 
 # --- what is provided

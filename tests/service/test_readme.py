@@ -185,6 +185,8 @@ SPECIFIED = {
     "HTTP_PORT": "8080",
     "DIALER_ID": "host name",
     "LOG_LEVEL": "INFO",
+    "LOG_FORMAT": "text",
+    "LOG_MASK_NUMBERS": "0",
 }
 """The names and defaults that are fixed: programs written without this code in view set them."""
 
