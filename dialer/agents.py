@@ -18,6 +18,7 @@ from dialer.errors import DialerError
 from dialer.esl.errors import ReplyLost
 from dialer.happenings import Seen
 from dialer.journal import Journal
+from dialer.meter import Meter, Turn
 from dialer.placing import Placing
 from dialer.recent import AgentAnswers, Answered
 from dialer.settlement import Dropped, Settlement
@@ -66,6 +67,7 @@ class Agents:
         *,
         efswitch_ip: str,
         may_ask: Callable[[float], bool],
+        meter: Meter,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._clock = clock
@@ -78,6 +80,7 @@ class Agents:
         self._journal = journal
         self._efswitch_ip = efswitch_ip
         self._may_ask = may_ask
+        self._meter = meter
         self._now = now
         # What cannot be given back now is given back when the database is there again.
         self._requests = Background(DatabaseError)
@@ -95,7 +98,9 @@ class Agents:
 
         What comes of it shows in the contact. Fails with ThrottleClosed; then nothing was done.
         """
+        began = self._clock.seconds()
         permit = await self._throttle.acquire()
+        self._meter.waited(Turn.AGENT_REQUEST, self._clock.seconds() - began)
         self._requests.detach(self._take_and_ask(contact, permit), contact)
         return Placed.SENT
 
@@ -122,6 +127,7 @@ class Agents:
             await self._back_to_queue(contact, "the dialer lost its lease")
             return
         answer: AgentRequest = await self._connector.request_agent(contact, esl_host_default=self._efswitch_ip)
+        self._meter.asked_for_agent(answer.kind.name.lower())
         if answer.kind is AgentRequestKind.ACCEPTED:
             self.log.info("AGENT REQUESTED FOR CALL ID {contact} of campaign {campaign}", **about(contact))
             self.answers.note(contact.campaign_id, Answered.TAKEN)
@@ -190,6 +196,7 @@ class Agents:
         contact = await self._find(reply)
         if contact.status is not Status.AGENT_PENDING:
             return await self._too_late(contact, reply)
+        self._meter.agent_replied(reserved=bool(reply.agent))
         if not reply.agent:
             self.log.info("No agent available for contact {contact} of campaign {campaign}", **about(contact))
             self.answers.note(contact.campaign_id, Answered.NO_AGENT)

@@ -22,8 +22,10 @@ from dialer.esl.wire import Event
 from dialer.happenings import Seen
 from dialer.journal import Journal
 from dialer.limits import SwitchLimits
+from dialer.meter import Meter, Reconciled
 from dialer.outcome import CallEnd, Refusal, RefusalKind, end_of_call, needs_end_chat, refusal
 from dialer.recent import RecentCalls
+from dialer.repeats import Repeats
 from dialer.settlement import Dropped, Settlement
 from dialer.store.contacts import Change, ContactStore, HeldContact
 from dialer.store.database import DatabaseError
@@ -45,17 +47,20 @@ class Calls:
         settlement: Settlement,
         limits: SwitchLimits,
         journal: Journal,
+        meter: Meter,
     ) -> None:
         self._clock = clock
         self._store = store
         self._settlement = settlement
         self._limits = limits
         self._journal = journal
+        self._meter = meter
         self._calls: dict[str, Call] = {}
         self.coming: set[str] = set()
         """The ids of contacts that are taken and whose command is still to be sent: they are no calls yet."""
         self._foreign_jobs: dict[str, str] = {}
         self._ends = SeenEnds(clock)
+        self._repeats = Repeats(meter)
         # What a lost reply or a database outage leaves open, reconciling and the settlement close.
         self.background = Background(ReplyLost, Dropped, DatabaseError)
         """The commands whose replies are awaited, and the refusals that are being looked into."""
@@ -71,6 +76,11 @@ class Calls:
         """How many calls this process has on a switch."""
         return sum(call.switch == switch.name for call in self._calls.values())
 
+    def _begin(self, call: Call) -> Call:
+        self._calls[call.contact.id] = call
+        self._repeats.begun(call.contact.id)
+        return call
+
     # -- sending ---------------------------------------------------------------------------------------------------
 
     async def send(self, contact: Contact, switch: Switch, arguments: str) -> None:
@@ -79,13 +89,9 @@ class Calls:
         The command is written before this first waits. Fails with SwitchDown or BadCommand when it was never sent,
         and with ReplyLost when EFSwitch may have it.
         """
-        call = self._calls[contact.id] = Call(contact, self._clock.seconds())
+        call = self._begin(Call(contact, self._clock.seconds()))
         try:
-            job = await switch.originate(arguments, call.job_id)
-        except (SwitchDown, BadCommand):
-            # It stays here until its taking is undone, so that nobody else sees a call in it: see `undone`.
-            call.over = True
-            raise
+            job = await self._originate(call, switch, arguments)
         except ReplyLost:
             self.log.warn(
                 "Connection to {switch} lost before it answered for contact {contact} of campaign {campaign}",
@@ -108,6 +114,20 @@ class Calls:
         self._journal.note(contact, Seen.SENT, switch.name)
         self.recent.placed(contact.campaign_id)
 
+    async def _originate(self, call: Call, switch: Switch, arguments: str) -> str:
+        """As the switch does it. What was written is an attempt, whatever becomes of it."""
+        sent = True
+        try:
+            return await switch.originate(arguments, call.job_id)
+        except (SwitchDown, BadCommand):
+            # It stays here until its taking is undone, so that nobody else sees a call in it: see `undone`.
+            call.over = True
+            sent = False
+            raise
+        finally:
+            if sent:
+                self._meter.sent(call.contact.campaign_type, switch.name)
+
     def undone(self, contact: Contact) -> None:
         """The taking of a contact whose command was never sent has been undone."""
         if (call := self._calls.get(contact.id)) is not None and call.contact.taking == contact.taking:
@@ -118,14 +138,18 @@ class Calls:
     def handle_event(self, switch: Switch, event: Event) -> None:
         """What EFSwitch tells of a call; events that repeat or are not ours change nothing."""
         name = event.name
-        if name == "CHANNEL_HANGUP_COMPLETE":
-            self._hung_up(event)
-        elif name == "BACKGROUND_JOB":
+        if name == "BACKGROUND_JOB":
             self._job_done(switch, event)
+            return
+        call_id = event.get("Unique-ID") or ""
+        self._repeats.heard(call_id, name)
+        if name == "CHANNEL_HANGUP_COMPLETE":
+            self._hung_up(call_id, event)
+        elif (call := self._calls.get(call_id)) is None:
+            return
         elif name == "CHANNEL_ANSWER":
-            if call := self._calls.get(event.get("Unique-ID") or ""):
-                self._answered(call)
-        elif name == "CHANNEL_BRIDGE" and (call := self._calls.get(event.get("Unique-ID") or "")):
+            self._answered(call)
+        elif name == "CHANNEL_BRIDGE":
             self._bridged(call)
 
     def _answered(self, call: Call) -> None:
@@ -152,8 +176,7 @@ class Calls:
                 **about(call.contact),
             )
 
-    def _hung_up(self, event: Event) -> None:
-        call_id = event.get("Unique-ID")
+    def _hung_up(self, call_id: str, event: Event) -> None:
         if not call_id:
             return
         end = end_of_call(event)
@@ -165,6 +188,10 @@ class Calls:
             self._end(call, end)
 
     def _end(self, call: Call, end: CallEnd) -> None:
+        if end.rang is not None:
+            self._meter.rang(call.contact.campaign_type, end.rang, answered=end.answered)
+        if end.talked is not None:
+            self._meter.talked(call.contact.campaign_type, end.talked)
         self._close(call, Status.ENDED, end.cause, end_chat=needs_end_chat(call.contact.is_agent, end))
 
     def gone(self, call: Call) -> None:
@@ -180,6 +207,7 @@ class Calls:
     def _job_done(self, switch: Switch, event: Event) -> None:
         job = event.get("Job-UUID") or ""
         contact_id, _, taking = self._foreign_jobs.pop(job, job).rpartition(".")
+        self._repeats.heard(contact_id, event.name)
         call = self._calls.get(contact_id)
         if call is None or call.over or str(call.contact.taking) != taking:
             return
@@ -266,7 +294,8 @@ class Calls:
         if self._store.never_sent(contact):
             return
         ago = max(0.0, held.dialed_ago or 0.0)
-        call = self._calls[contact.id] = Call(contact, self._clock.seconds() - ago, bridged=contact.bridged)
+        call = self._begin(Call(contact, self._clock.seconds() - ago, bridged=contact.bridged))
+        self._meter.reconciled(Reconciled.ADOPTED)
         if end := self._ends.pop(contact.id, since=asked_at - ago):
             self._end(call, end)
 
@@ -291,8 +320,8 @@ class Calls:
             dialed_at = asked_at - (held.dialed_ago or 0.0)
             # An id is used again when a contact is: the end of an earlier call says nothing.
             if contact.id not in self._calls and dialed_at <= seen_at:
-                self._calls[contact.id] = call = Call(contact, dialed_at)
-                self._end(call, end)
+                self._meter.reconciled(Reconciled.TOLD)
+                self._end(self._begin(Call(contact, dialed_at)), end)
 
     # -- shutdown --------------------------------------------------------------------------------------------------
 

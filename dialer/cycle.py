@@ -17,6 +17,7 @@ from dialer.call import DownPolicy, Placed
 from dialer.contact import CampaignType, Contact
 from dialer.esl.fleet import Fleet
 from dialer.lease import Lease
+from dialer.meter import Meter
 from dialer.placing import Placing
 from dialer.selection import own_first
 from dialer.settlement import Kept
@@ -72,6 +73,7 @@ class Cycle(Service):
         interval: float,
         capacity: int,
         policy: DownPolicy,
+        meter: Meter,
     ) -> None:
         self._clock = clock
         self._store = store
@@ -84,6 +86,7 @@ class Cycle(Service):
         self._interval = interval
         self._capacity = capacity
         self._policy = policy
+        self._meter = meter
         self._due = _Due()
         self._early = -math.inf
         self._burned = 0
@@ -162,8 +165,7 @@ class Cycle(Service):
             self._burned = 0
             self._down.clear()
             self._skipped.clear()
-            while await self._store.expire() == EXPIRE_AT_ONCE:
-                pass
+            await self._expire()
         types = self._dialable()
         if not types:
             return
@@ -173,8 +175,19 @@ class Cycle(Service):
             return
         avoid, skip = frozenset(self._down), frozenset(self._skipped)
         wanted = Wanted(slots, self._capacity, types, avoid=avoid, early=early, skip=skip, share=self._lease.share)
-        if await self._dial(await self._queue.choose(wanted)):
+        began = self._clock.seconds()
+        chosen = await self._queue.choose(wanted)
+        self._meter.chose(self._clock.seconds() - began)
+        if await self._dial(chosen):
             self._due.early = True
+
+    async def _expire(self) -> None:
+        expired = EXPIRE_AT_ONCE
+        while expired == EXPIRE_AT_ONCE:
+            kinds = await self._store.expire()
+            for kind in kinds:
+                self._meter.settled(kind, "Expired")
+            expired = len(kinds)
 
     async def _dial(self, contacts: Sequence[Contact]) -> bool:
         """Place them, one after the other; whether a slot was left over that the next in line may have at once.

@@ -10,10 +10,30 @@ import re
 from enum import Enum
 from typing import Protocol
 
-from attrs import frozen
+from attrs import field, frozen
 
 LONGEST_RESULT = 40
 """Characters of `contacts.call_result`."""
+
+KNOWN_RESULTS = frozenset(
+    {
+        # What the dialer itself says.
+        *("Invalid Gateway", "EFSwitch Down", "Expired", "Invalid Contact", "UNKNOWN"),
+        # The hangup causes that FreeSWITCH has for calls to the public network, and for its own reasons.
+        *("UNALLOCATED_NUMBER", "NO_ROUTE_TRANSIT_NET", "NO_ROUTE_DESTINATION", "CHANNEL_UNACCEPTABLE"),
+        *("NORMAL_CLEARING", "USER_BUSY", "NO_USER_RESPONSE", "NO_ANSWER", "SUBSCRIBER_ABSENT", "CALL_REJECTED"),
+        *("NUMBER_CHANGED", "REDIRECTION_TO_NEW_DESTINATION", "EXCHANGE_ROUTING_ERROR", "DESTINATION_OUT_OF_ORDER"),
+        *("INVALID_NUMBER_FORMAT", "FACILITY_REJECTED", "NORMAL_UNSPECIFIED", "NORMAL_CIRCUIT_CONGESTION"),
+        *("NETWORK_OUT_OF_ORDER", "NORMAL_TEMPORARY_FAILURE", "SWITCH_CONGESTION", "REQUESTED_CHAN_UNAVAIL"),
+        *("OUTGOING_CALL_BARRED", "INCOMING_CALL_BARRED", "BEARERCAPABILITY_NOTAUTH", "BEARERCAPABILITY_NOTAVAIL"),
+        *("SERVICE_UNAVAILABLE", "SERVICE_NOT_IMPLEMENTED", "CHAN_NOT_IMPLEMENTED", "INCOMPATIBLE_DESTINATION"),
+        *("RECOVERY_ON_TIMER_EXPIRE", "MANDATORY_IE_MISSING", "PROTOCOL_ERROR", "INTERWORKING"),
+        *("ORIGINATOR_CANCEL", "LOSE_RACE", "MANAGER_REQUEST", "ALLOTTED_TIMEOUT", "MEDIA_TIMEOUT", "CRASH"),
+        *("SYSTEM_SHUTDOWN", "USER_NOT_REGISTERED", "PROGRESS_TIMEOUT", "ATTENDED_TRANSFER", "PICKED_OFF"),
+        *("GATEWAY_DOWN", "INVALID_PROFILE", "INVALID_URL", "DECLINE", "BLIND_TRANSFER", "NO_PICKUP", "DOES_NOT_EXIST"),
+    }
+)
+"""The call results that are told apart when results are counted; what a switch says besides is anything at all."""
 
 _UNKNOWN_COMMAND = re.compile(r"(?:JS)?originate Command not found!?", re.IGNORECASE)
 
@@ -27,11 +47,17 @@ class Fields(Protocol):
 
 @frozen
 class CallEnd:
-    """How a call ended. `cause` is the call result to store, `answered` and `bridged` whether it ever was."""
+    """How a call ended. `cause` is the call result to store, `answered` and `bridged` whether it ever was.
+
+    `rang` are the seconds until it was answered or else ended, `talked` those from the answer to the end; None when the
+    event did not tell.
+    """
 
     cause: str
     answered: bool
     bridged: bool
+    rang: float | None = field(default=None, eq=False)
+    talked: float | None = field(default=None, eq=False)
 
 
 class RefusalKind(Enum):
@@ -78,7 +104,14 @@ def end_of_call(event: Fields) -> CallEnd:
         or bool(event.get("variable_bridge_uuid"))
     )
     cause = _result(event.get("Hangup-Cause") or event.get("variable_hangup_cause") or "")
-    return CallEnd(cause if answered else _never_answered(cause), answered, bridged)
+    began, answer, end = (_time(event, name) for name in ("Created", "Answered", "Hangup"))
+    return CallEnd(
+        cause if answered else _never_answered(cause),
+        answered,
+        bridged,
+        rang=_between(began, answer if answered else end),
+        talked=_between(answer, end) if answered else None,
+    )
 
 
 def needs_end_chat(contact_is_agent: bool, end: CallEnd) -> bool:
@@ -111,6 +144,17 @@ def wire_result(call_result: str) -> str:
 def _is_set(event: Fields, name: str) -> bool:
     """Whether a time is there and not 0 (microseconds or seconds since 1970)."""
     return (event.get(name) or "").strip("0 ") != ""
+
+
+def _time(event: Fields, name: str) -> int:
+    """A time of the channel in microseconds since 1970; 0 when it is not there."""
+    text = event.get(f"Caller-Channel-{name}-Time") or ""
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= 18 else 0
+
+
+def _between(first: int, then: int) -> float | None:
+    """The seconds between two times of one clock, which somebody may have set meanwhile."""
+    return (then - first) / 1e6 if first and then >= first else None
 
 
 def _result(text: str) -> str:

@@ -21,6 +21,7 @@ from dialer.esl.gateways import FRESH, GatewayStatus
 from dialer.esl.switch import Switch
 from dialer.gateway_troubles import GatewayTroubles
 from dialer.limits import SwitchLimits
+from dialer.meter import Meter, Turn
 from dialer.originate import CannotBeCarried
 from dialer.settlement import Settlement
 from dialer.store.contacts import Change, ContactStore
@@ -70,6 +71,7 @@ class Placing:
         *,
         policy: DownPolicy,
         may_send: Callable[[float], bool],
+        meter: Meter,
     ) -> None:
         self._clock = clock
         self._store = store
@@ -82,6 +84,7 @@ class Placing:
         self._writer = writer
         self._policy = policy
         self._may_send = may_send
+        self._meter = meter
         self._ahead = Ahead(max(1, int(throttle.rate * LEAD)))
         self._latest: Deferred[None] = succeed(None)
         """Fires when the contact that was taken last has had its turn, and all before it."""
@@ -121,22 +124,24 @@ class Placing:
         Few are taken ahead of their turn, so the wait is before it: the gateway is asked for first, and again when the
         answer has grown old meanwhile.
         """
+        began: float | None = None
         while True:
             route = await self._route(contact, wait=False)
             if route.switch is None:
                 return await self._unroutable(contact, route)
             asked_at = self._clock.seconds()
+            began = asked_at if began is None else began
             await self._limits.turn(route.switch)
             await self._ahead.acquire()
             try:
                 await self._throttle.soon(LEAD)
-                if self._clock.seconds() - asked_at <= FRESH:
-                    return route.switch
-                again = await self._fleet.route(contact.gateway_id, self._load)
+                got_at = self._clock.seconds()
+                again = None if got_at - asked_at <= FRESH else await self._fleet.route(contact.gateway_id, self._load)
             except BaseException:
                 self._ahead.release()
                 raise
-            if again.switch is route.switch:
+            if again is None or again.switch is route.switch:
+                self._meter.waited(Turn.CALL, got_at - began)
                 return route.switch
             self._ahead.release()
 
@@ -217,17 +222,19 @@ class Placing:
         Ahead of the queue. The gateway is asked for first, since a permit that is held back slows everybody down; and
         again when the answer has grown old by waiting.
         """
+        began: float | None = None
         while True:
             route = await self._route(contact, wait=True)
             if route.switch is None:
                 return await self._unroutable(contact, route, agent=agent)
             asked_at = self._clock.seconds()
+            began = asked_at if began is None else began
             await self._limits.turn(route.switch, first=True)
             permit = await self._throttle.acquire(first=True)
-            if self._clock.seconds() - asked_at <= FRESH:
-                return route.switch, permit
-            again = await self._fleet.route(contact.gateway_id, self._load)
-            if again.switch is route.switch:
+            got_at = self._clock.seconds()
+            again = None if got_at - asked_at <= FRESH else await self._fleet.route(contact.gateway_id, self._load)
+            if again is None or again.switch is route.switch:
+                self._meter.waited(Turn.CALL, got_at - began)
                 return route.switch, permit
             permit.unused()
 

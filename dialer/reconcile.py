@@ -18,6 +18,7 @@ from dialer.contact import Status, about
 from dialer.esl.errors import CommandRefused, SwitchDown
 from dialer.esl.fleet import Fleet
 from dialer.esl.switch import Switch
+from dialer.meter import Meter, Reconciled
 from dialer.store.contacts import TAKE_OVER_AT_ONCE, ContactStore
 from dialer.store.database import DatabaseError
 
@@ -61,6 +62,7 @@ class Reconcile(Service):
         max_call_time: float,
         steady: Callable[[], float],
         may_act: Callable[[], bool],
+        meter: Meter,
     ) -> None:
         self._clock = clock
         self._store = store
@@ -72,6 +74,7 @@ class Reconcile(Service):
         self._max_call_time = max_call_time
         self._steady = steady
         self._may_act = may_act
+        self._meter = meter
         self._second_look: IDelayedCall | None = None
         self._looking: Deferred[None] | None = None
         self._suspected: set[Switch] = set()
@@ -105,6 +108,7 @@ class Reconcile(Service):
     async def _take_over(self) -> None:
         while taken := await self._store.take_over():
             for held in taken:
+                self._meter.reconciled(Reconciled.TAKEN_OVER)
                 self.log.warn(
                     "Took over contact {contact} of campaign {campaign}, {status}",
                     status=held.contact.status,
@@ -124,6 +128,7 @@ class Reconcile(Service):
         for call in known:
             if call.contact.id not in ours and not call.over:
                 self.log.warn("Contact {contact} of campaign {campaign} is no longer ours", **about(call.contact))
+                self._meter.reconciled(Reconciled.RELEASED)
                 self._calls.release(call)
 
     async def compare(self, switch: Switch) -> None:
@@ -186,6 +191,7 @@ class Reconcile(Service):
                 "Contact {contact} of campaign {campaign} is gone from EFSwitch, its end was not seen",
                 **about(call.contact),
             )
+            self._meter.reconciled(Reconciled.GONE)
             self._calls.gone(call)
         return False
 
@@ -260,4 +266,5 @@ class Reconcile(Service):
                     status=Status.DIALED,
                     **about(call.contact),
                 )
+                self._meter.reconciled(Reconciled.OVERDUE)
                 self._calls.gone(call)

@@ -6,6 +6,7 @@ import random
 from collections.abc import Sequence
 from typing import Any
 
+from prometheus_client import CollectorRegistry
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred, gatherResults, maybeDeferred
 from twisted.internet.error import CannotListenError
@@ -27,6 +28,10 @@ from dialer.explainer import Explainer, Sources
 from dialer.journal import Journal
 from dialer.lease import Lease
 from dialer.limits import SwitchLimits
+from dialer.meter import Meter, Turn
+from dialer.metrics.exposition import Exposition
+from dialer.metrics.recorder import Recorder
+from dialer.metrics.state import Measured
 from dialer.outbox import Outbox
 from dialer.placing import Placing
 from dialer.reconcile import Reconcile
@@ -39,6 +44,7 @@ from dialer.store.campaigns import CampaignStore
 from dialer.store.contacts import Change, ContactStore
 from dialer.store.database import Database, DatabaseError
 from dialer.store.explain import ExplainStore
+from dialer.store.figures import FiguresStore
 from dialer.store.history import HistoryStore
 from dialer.store.migrate import migrate
 from dialer.store.outbox import OutboxStore
@@ -55,6 +61,7 @@ from dialer.web.contacts import Contacts
 from dialer.web.docs import Docs
 from dialer.web.explain import Explain
 from dialer.web.health import Health
+from dialer.web.metrics import Metrics
 from dialer.web.notifications import Notifications
 from dialer.web.openapi import describe
 from dialer.web.replies import Replies
@@ -116,7 +123,7 @@ class Dialer(Service):
         await surroundings.start()
         parts = self._parts = Parts(self._reactor, settings, surroundings, lambda: self._waits_for)
         self.port = self._reactor.listenTCP(
-            settings.http_port, BoundedSite(parts.api.resource()), interface=settings.http_interface
+            settings.http_port, BoundedSite(parts.api.resource(), parts.meter), interface=settings.http_interface
         )
         address = self.port.getHost()
         host = f"[{address.host}]" if ":" in address.host else address.host
@@ -172,6 +179,9 @@ class Parts:
         policy = DownPolicy(settings.efswitch_down_policy)
         owner = settings.dialer_id
 
+        registry = CollectorRegistry()
+        self.meter: Meter = Recorder(registry, [address.name for address in surroundings.switches])
+
         def database(size: int) -> Database:
             return Database(
                 reactor,
@@ -180,6 +190,7 @@ class Parts:
                 size=size,
                 application_name=f"dialer {owner}",
                 random=chance,
+                on_failure=self.meter.database_failed,
             )
 
         self.database = database(8)
@@ -233,7 +244,7 @@ class Parts:
         self.history = HistoryStore(self.database, owner=owner)
         self.journal = Journal(clock, self.history, dialers=self.lease.dialers)
         takings = Takings()
-        self.calls = Calls(clock, self.contacts, self.settlement, self.limits, self.journal)
+        self.calls = Calls(clock, self.contacts, self.settlement, self.limits, self.journal, self.meter)
         self.placing = Placing(
             clock,
             self.contacts,
@@ -246,6 +257,7 @@ class Parts:
             call_writer(settings),
             policy=policy,
             may_send=self.lease.held_since,
+            meter=self.meter,
         )
         self.agents = Agents(
             clock,
@@ -258,6 +270,7 @@ class Parts:
             self.journal,
             efswitch_ip=settings.efswitch_ip_for(surroundings.switches[0].host),
             may_ask=self.lease.held_since,
+            meter=self.meter,
         )
         self.reconcile = Reconcile(
             clock,
@@ -270,6 +283,7 @@ class Parts:
             max_call_time=settings.max_call_time,
             steady=self.database.steady,
             may_act=lambda: self.lease.held,
+            meter=self.meter,
         )
         self.cycle = Cycle(
             clock,
@@ -283,6 +297,7 @@ class Parts:
             interval=settings.contact_retrieval_delay,
             capacity=settings.max_concurrent_calls,
             policy=policy,
+            meter=self.meter,
         )
         retention = RetentionStore(self.database)
         self.retention = Retention(
@@ -328,6 +343,23 @@ class Parts:
             policy=policy,
             starting=waits_for,
         )
+        measured = Measured(
+            dialer=owner,
+            capacity=settings.max_concurrent_calls,
+            speed=settings.calls_per_second,
+            calls=self.calls,
+            throttles={Turn.CALL: self.throttle, Turn.AGENT_REQUEST: self.agent_throttle},
+            limits=self.limits,
+            fleet=self.fleet,
+            connector=self.connector,
+            outbox=self.outbox,
+            settlement=self.settlement,
+            journal=self.journal,
+            lease=self.lease,
+            databases={"main": self.database, "lease": self.lease_database},
+            status=status,
+        )
+        figures = FiguresStore(self.database, outbox, owner=owner)
         self.api = Api(
             [
                 Contacts(self.contacts, self.history, on_contacts=self._wake),
@@ -336,6 +368,7 @@ class Parts:
                 Notifications(outbox, on_resend=self.outbox.wake),
                 Explain(explainer),
                 Health(status),
+                Metrics(Exposition(reactor, registry, measured, figures)),
                 Docs(lambda: describe(ENDPOINTS)),
             ]
         )
@@ -384,10 +417,13 @@ class Parts:
         await self.reconcile.compare(switch)
 
     def _event(self, switch: Switch, event: Event) -> None:
+        self.meter.heard(switch.name, event.name)
         self.calls.handle_event(switch, event)
 
-    def _settled(self, changes: Sequence[Change]) -> None:  # noqa: ARG002  any of them
+    def _settled(self, changes: Sequence[Change]) -> None:
         """Each of these freed a slot."""
+        for change in changes:
+            self.meter.settled(change.campaign_type or "", change.result)
         self.cycle.wake()
 
 

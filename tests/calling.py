@@ -28,6 +28,7 @@ from dialer.takings import Takings
 from dialer.throttle import Throttle
 from tests.esl.support import result_of
 from tests.stand_in import stands_in_for
+from tests.told import Told
 
 RATE = 100.0
 
@@ -171,6 +172,7 @@ class Bench:
         self.store = Store()
         self.results = Results()
         self.lines = Lines()
+        self.told = Told()
         self.pbx: Any = Pbx()
         self.fleet: Any = fleet or Routes(Route(RouteKind.FOUND, self.pbx))
         self.throttle = Throttle(self.clock, rate)
@@ -182,6 +184,7 @@ class Bench:
             self.results,  # type: ignore[arg-type]
             self.limits,
             self.lines,  # type: ignore[arg-type]
+            self.told,
         )
         self.lease_since = 0.0
         self.takings = Takings()
@@ -197,6 +200,7 @@ class Bench:
             CallWriter(self._ivr, self._agent),
             policy=policy,
             may_send=lambda taken_at: self.lease_since <= taken_at,
+            meter=self.told,
         )
 
     def _ivr(self, contact: Contact, switch: Switch) -> str:

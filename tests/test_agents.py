@@ -21,6 +21,7 @@ from dialer.throttle import Throttle
 from tests.calling import AGENT, RATE, Lines, Results, contact
 from tests.esl.support import error_of, result_of
 from tests.stand_in import stands_in_for
+from tests.told import Told
 
 
 @stands_in_for(ContactStore)
@@ -65,6 +66,7 @@ class Desk:
         self.clock = Clock()
         self.lease_since = 0.0
         self.throttle = Throttle(self.clock, RATE)
+        self.told = Told()
         self.agents: Any = Agents(
             self.clock,
             self.store,  # type: ignore[arg-type]
@@ -76,6 +78,7 @@ class Desk:
             Lines(),  # type: ignore[arg-type]
             efswitch_ip="pbx",
             may_ask=lambda taken_at: self.lease_since <= taken_at,
+            meter=self.told,
         )
 
     def request(self) -> Placed:

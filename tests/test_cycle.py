@@ -38,6 +38,7 @@ from tests.calling import contact
 from tests.esl.support import result_of
 from tests.hygiene import LoggedFailures
 from tests.stand_in import stands_in_for
+from tests.told import Told
 
 INTERVAL = 20.0
 IVR, AGENT = CampaignType.IVR, CampaignType.AGENT
@@ -54,9 +55,9 @@ class Table:
         self.expired: list[int] = []
         self.fails: Exception | None = None
 
-    async def expire(self) -> int:
+    async def expire(self) -> list[str]:
         self._note("expire")
-        return self.expired.pop(0) if self.expired else 0
+        return ["IVR"] * (self.expired.pop(0) if self.expired else 0)
 
     async def count_active(self) -> tuple[int, int]:
         self._note("count")
@@ -121,6 +122,7 @@ class Bench:
         self.lease = Owner()
         self.attempted = attempted
         self.placed: list[str] = []
+        self.told = Told()
         self.outcome: Callable[[Contact], Any] = lambda contact: Placed.SENT
         self.cycle: Any = Cycle(
             self.clock,
@@ -134,6 +136,7 @@ class Bench:
             interval=INTERVAL,
             capacity=capacity,
             policy=policy,
+            meter=self.told,
         )
 
     async def place(self, contact: Contact, kind: CampaignType) -> Placed:

@@ -126,6 +126,7 @@ class Ward:
             max_call_time=MAX_CALL_TIME,
             steady=lambda: self.steady,
             may_act=lambda: self.held,
+            meter=self.bench.told,
         )
 
     def hold(self, contact_id: str = "c1", *, ago: float = 60.0, kind: Any = IVR, **fields: Any) -> None:

@@ -33,7 +33,7 @@ from tests.stand_in import stands_in_for
 
 
 def ended(contact_id: str, taking: int = 1, result: str = "NO_ANSWER") -> Change:
-    return Change(contact_id, taking, Status.DIALED, Status.ENDED, result)
+    return Change(contact_id, taking, Status.DIALED, Status.ENDED, result, campaign_id="k")
 
 
 @stands_in_for(ContactStore, but=frozenset({"commit", "fail"}))
@@ -396,7 +396,7 @@ def test_a_lock_is_told_once_and_its_end_too(bench: Bench) -> None:
             bench.store.commit(locked=["locked"])
             bench.clock.advance(LONGEST_RETRY)
         bench.store.commit()
-    reason = "contact locked: another session has locked it"
+    reason = "contact locked of campaign k: another session has locked it"
     assert_that(heard.lines("kept"), contains_exactly(KEPT_IN_MEMORY + reason, TAKES_AGAIN + "up to 1 were kept"))
 
 

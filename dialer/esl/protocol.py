@@ -75,7 +75,7 @@ class EslProtocol(LineReceiver):
 
     `on_event` gets every event in order, `on_closed` is called once, when the connection is no longer usable, with
     the reason. It is called before the commands under way fail, so that who hears of those finds the connection
-    closed. What they raise is logged and harms nothing here.
+    closed. What they raise is logged and harms nothing here. `on_dropped` is called for an event that cannot be read.
 
     The Deferreds of commands may be cancelled: the reply is then awaited all the same, and dropped.
     """
@@ -90,12 +90,14 @@ class EslProtocol(LineReceiver):
         *,
         on_event: Callable[[Event], None],
         on_closed: Callable[[EslError], None],
+        on_dropped: Callable[[], None] = lambda: None,
         command_timeout: float = COMMAND_TIMEOUT,
         silence: float = SILENCE,
     ) -> None:
         self._clock = clock
         self._on_event = on_event
         self._on_closed = on_closed
+        self._on_dropped = on_dropped
         self._command_timeout = command_timeout
         self._silence = silence
         self._parser = Parser()
@@ -241,6 +243,7 @@ class EslProtocol(LineReceiver):
         except WireError as error:
             # The frames after it are sound. What it told is found out by comparing with the live calls.
             self.log.error("an event was dropped: {reason}", reason=str(error))
+            self._on_dropped()
             return
         try:
             self._on_event(event)

@@ -34,9 +34,16 @@ class Session:
         *,
         on_event: Callable[[Event], None],
         on_lost: Callable[[], None],
+        on_dropped: Callable[[], None],
         command_timeout: float,
     ) -> None:
-        self.protocol = EslProtocol(clock, on_event=on_event, on_closed=self._closed, command_timeout=command_timeout)
+        self.protocol = EslProtocol(
+            clock,
+            on_event=on_event,
+            on_closed=self._closed,
+            on_dropped=on_dropped,
+            command_timeout=command_timeout,
+        )
         self.lost: Deferred[None] = Deferred()
         self.ended: EslError | None = None
         self._clock = clock

@@ -51,6 +51,8 @@ class Switch(Service):
 
     `on_event` gets every event. `on_change` is called after each change of `connected`, `ready` or `reason`, the
     sentence that says why it is not ready; `since` is the time of that change. What they raise is logged.
+
+    `log_ins` counts the connections that it took, `events_dropped` the events that could not be read.
     """
 
     log = Logger()
@@ -96,6 +98,9 @@ class Switch(Service):
         self._disabled: str | None = None
         self._watch = TroubleWatch(reactor)
         self._watch.failed("not connected yet")
+
+        self.log_ins = 0
+        self.events_dropped = 0
 
         self._session: Session | None = None  # from the TCP connection to its end
         self._pause: Deferred[Any] | None = None  # what may be cut short: an attempt to connect, or a wait
@@ -222,6 +227,7 @@ class Switch(Service):
                 self._clock,
                 on_event=lambda event: self._on_event(self, event),
                 on_lost=self._lost,
+                on_dropped=self._dropped,
                 command_timeout=self._command_timeout,
             )
             try:
@@ -255,6 +261,7 @@ class Switch(Service):
             self._become(reason=reason)
             return
         self._disabled = None
+        self.log_ins += 1
         self._become(connected=True, reason="its live calls are not yet compared with the contacts")
         await self._compare(session)
         await session.lost
@@ -277,6 +284,9 @@ class Switch(Service):
                     self._become(connected=True, ready=True, reason=None)
                 self._end_first_attempt()
                 return
+
+    def _dropped(self) -> None:
+        self.events_dropped += 1
 
     def _lost(self) -> None:
         if self._session is None or self._session.ended is None:

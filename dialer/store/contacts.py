@@ -266,9 +266,10 @@ class ContactStore:
                 self._on_messages((), True)
         return {(row["id"], row["taking"]): row["status"] for row in rows}
 
-    async def expire(self) -> int:
-        """Fail the waiting contacts past their end_time; how many. At most EXPIRE_AT_ONCE at a time."""
-        return len(await self._database.run(sql("expire"), self._me | {"limit": EXPIRE_AT_ONCE}))
+    async def expire(self) -> list[str]:
+        """Fail the waiting contacts past their end_time, at most EXPIRE_AT_ONCE; the campaign type of each."""
+        rows = await self._database.run(sql("expire"), self._me | {"limit": EXPIRE_AT_ONCE})
+        return [row["campaign_type"] for row in rows]
 
     async def release_agent(self, contact_id: str, agent: str) -> bool:
         """Order an END_CHAT for an agent that came too late; False when that was done before, or one is under way."""

@@ -13,6 +13,7 @@ from random import Random
 from typing import Any, NoReturn, TypeVar
 
 import psycopg2.errors
+from attrs import frozen
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import deferLater
@@ -20,13 +21,13 @@ from twisted.logger import Logger
 
 from dialer.pacing import backoff
 from dialer.store.deferred import shield
-from dialer.store.errors import CommitUnknown, DatabaseDown, DatabaseError, Unable, Unanswered
+from dialer.store.errors import FAILURES, CommitUnknown, DatabaseDown, DatabaseError, Unable, Unanswered, kind_of
 from dialer.store.link import Link, guarded_dsn
 from dialer.store.notices import Notices
 from dialer.store.transaction import Run, Work, in_transaction
 from dialer.trouble import Trouble, TroubleWatch
 
-__all__ = ["CommitUnknown", "Database", "DatabaseDown", "DatabaseError", "Run", "Unable", "Unanswered"]
+__all__ = ["FAILURES", "CommitUnknown", "Database", "DatabaseDown", "DatabaseError", "Run", "Unable", "Unanswered"]
 
 T = TypeVar("T")
 
@@ -53,6 +54,16 @@ STOPPING = "the dialer does not use its database now"
 _ROLLED_BACK = (psycopg2.errors.DeadlockDetected, psycopg2.errors.SerializationFailure)
 
 
+@frozen
+class Pool:
+    """Connections: how many there may be, how many are open and idle, and how many statements wait for one."""
+
+    size: int
+    open: int
+    idle: int
+    waiting: int
+
+
 def reconnect_delay(failures: int, random: Random) -> float:
     """Seconds before the next attempt to connect after so many that failed: none at first, growing, with jitter."""
     return backoff(failures, first=0.1, longest=LONGEST_DELAY, random=random.random) if failures else 0.0
@@ -63,19 +74,28 @@ class Database(Service):
 
     `timeout` (seconds) bounds all that a caller waits for, and each statement and each attempt to connect by itself.
     `size` is the most connections that are opened; they are opened when needed. `on_change` is called after `up` has
-    changed.
+    changed, `on_failure` with the kind (FAILURES) of each statement or transaction that was not served.
     """
 
     log = Logger()
 
     def __init__(
-        self, reactor: Any, conninfo: str, *, timeout: float, application_name: str, random: Random, size: int = 8
+        self,
+        reactor: Any,
+        conninfo: str,
+        *,
+        timeout: float,
+        application_name: str,
+        random: Random,
+        size: int = 8,
+        on_failure: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._reactor = reactor
         self._dsn = guarded_dsn(conninfo, timeout=timeout, application_name=application_name)
         self._timeout = timeout
         self._random = random
         self._size = size
+        self._on_failure = on_failure
         self._links: set[Link] = set()
         self._idle: list[Link] = []
         self._unproven: set[Link] = set()
@@ -96,6 +116,11 @@ class Database(Service):
         self.reason = "not connected yet"
         """Why it is not up; empty when it is."""
         self.on_change: Callable[[], None] = lambda: None
+
+    @property
+    def pool(self) -> Pool:
+        """The connections as they are now."""
+        return Pool(self._size, len(self._links), len(self._idle), len(self._line))
 
     # What callers ask.
 
@@ -234,7 +259,11 @@ class Database(Service):
         answer = Deferred.fromCoroutine(tried())
         try:
             done = await answer.addTimeout(self._timeout, self._reactor, onTimeoutCancel=too_late)
+        except psycopg2.Error as error:
+            self._on_failure(kind_of(error))
+            raise
         except DatabaseError as error:
+            self._on_failure(kind_of(error))
             # One that somebody's lock, or its own length, kept from being done says nothing about the database.
             if not (isinstance(error, Unable) and error.cancelled):
                 self._failed_at = self._reactor.seconds()

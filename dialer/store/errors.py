@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import psycopg2
+
 from dialer.errors import DialerError
 
 
@@ -35,3 +37,21 @@ class CommitUnknown(DatabaseError):
 
 class Unanswered(CommitUnknown):
     """There was no answer in time. The statement may still be running, and be committed later."""
+
+
+FAILURES = ("down", "unable", "cancelled", "unanswered", "commit_unknown", "refused")
+"""The kinds of failures of a statement, as `kind_of` tells them apart."""
+
+
+def kind_of(error: DatabaseError | psycopg2.Error) -> str:
+    """In a word why a statement was not served; `refused` is an error of PostgreSQL's own, such as a broken rule."""
+    match error:
+        case Unable():
+            return "cancelled" if error.cancelled else "unable"
+        case DatabaseDown():
+            return "down"
+        case Unanswered():
+            return "unanswered"
+        case CommitUnknown():
+            return "commit_unknown"
+    return "refused"

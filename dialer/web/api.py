@@ -27,6 +27,7 @@ from dialer.web.docs import Docs
 from dialer.web.endpoint import Endpoint, endpoints_of
 from dialer.web.explain import Explain
 from dialer.web.health import Health
+from dialer.web.metrics import Metrics
 from dialer.web.notifications import Notifications
 from dialer.web.replies import Replies
 from dialer.web.schema import Invalid
@@ -34,7 +35,7 @@ from dialer.web.streaming import Stream, Streamed
 
 ENDPOINTS: Sequence[Endpoint] = [
     each
-    for group in (Contacts, Replies, Campaigns, Notifications, Explain, Health, Docs)
+    for group in (Contacts, Replies, Campaigns, Notifications, Explain, Health, Metrics, Docs)
     for each in endpoints_of(group)
 ]
 """Everything that is served."""
@@ -66,6 +67,7 @@ class Api:
         handler = getattr(group, endpoint.name)
 
         def serve(request: IRequest, **parts: str) -> Deferred[bytes | StreamResource]:
+            cast(Any, request).route = endpoint.template
             return self._serve(handler, request, parts)
 
         for path in endpoint.paths:

@@ -79,6 +79,11 @@ class Endpoint:
         return cleandoc(self.handler.__doc__ or "")
 
     @property
+    def template(self) -> str:
+        """The path as others write it, `/contact/{contact_id}`."""
+        return self.path.replace("<", "{").replace(">", "}")
+
+    @property
     def paths(self) -> Sequence[str]:
         """Where it is served."""
         return (self.path,) if self.alias is None else (self.path, self.alias)

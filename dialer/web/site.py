@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from time import monotonic
+from typing import Any, cast
 from urllib.parse import unquote_to_bytes
 
 from twisted.web.server import Request, Site
 
+from dialer.meter import Meter
 from dialer.web.answers import HttpError, write_error
 
 MAX_BODY = 32 * 1024 * 1024
@@ -20,11 +22,27 @@ IDLE_TIMEOUT = 60
 """Seconds in which a connection must get on with its request."""
 
 
+NO_ROUTE = "none"
+"""In place of the path that was declared, when none was: what was asked for could be anything."""
+
+GONE = "gone"
+"""In place of a status, when the client was gone before there was one."""
+
+
 class BoundedRequest(Request):
     """A request whose body stays within MAX_BODY, whether its length is announced or not."""
 
     _received = 0
     _refused = False
+    _began = 0.0
+    site: BoundedSite
+
+    route = NO_ROUTE
+    """The path as declared, once it is known."""
+
+    def __init__(self, *arguments: Any, **keywords: Any) -> None:
+        super().__init__(*arguments, **keywords)
+        self._began = monotonic()
 
     def gotLength(self, length: int | None) -> None:
         """Refuse an announced length at once."""
@@ -53,6 +71,8 @@ class BoundedRequest(Request):
 
     def process(self) -> None:
         """Route by the path, which klein takes to be UTF-8."""
+        self.site = cast(Any, self.channel).site
+        self.notifyFinish().addBoth(self._served)
         try:
             unquote_to_bytes(self.path).decode()
         except UnicodeDecodeError:
@@ -64,6 +84,13 @@ class BoundedRequest(Request):
     def getRequestHostname(self) -> bytes:
         """The same for all: no route depends on the Host header, and many a one breaks klein's router."""
         return b"dialer"
+
+    def _served(self, left: object) -> None:
+        status = GONE if left is not None and not self.startedWriting else str(self.code)
+        self._measure(status)
+
+    def _measure(self, status: str) -> None:
+        self.site.meter.served(self.method.decode("latin-1"), self.route, status, monotonic() - self._began)
 
     def _refuse(self) -> None:
         if self._refused:
@@ -80,6 +107,8 @@ class BoundedRequest(Request):
             b"Connection: close\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
         )
         channel.transport.loseWriteConnection()
+        self.site = channel.site
+        self._measure("413")
 
 
 class BoundedSite(Site):
@@ -88,10 +117,11 @@ class BoundedSite(Site):
     requestFactory = BoundedRequest
     noisy = False
 
-    def __init__(self, resource: Any, **keywords: Any) -> None:
+    def __init__(self, resource: Any, meter: Meter, **keywords: Any) -> None:
         # A form is another content type like any other: not to be parsed, and refused by the routes.
         super().__init__(resource, timeout=IDLE_TIMEOUT, parsePOSTFormSubmission=False, **keywords)
         self.displayTracebacks = False
+        self.meter = meter
 
     def log(self, request: Any) -> None:
         """Nothing: outcomes are logged where they happen."""

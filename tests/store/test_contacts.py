@@ -772,8 +772,8 @@ async def test_waiting_contacts_past_their_end_fail_and_are_reported(
     await tables.active("dialed", end_time=-1)
     await tables.active("agent_pending", Status.AGENT_PENDING, end_time=-1)
     await tables.put("ended", end_time=-1, status="ended", call_result="USER_BUSY")
-    assert_that(await store.expire(), is_(2))
-    assert_that(await store.expire(), is_(0))
+    assert_that(await store.expire(), has_length(2))
+    assert_that(await store.expire(), has_length(0))
     expired = "SELECT id, status FROM contacts WHERE call_result = 'Expired' AND ended_time <= now() ORDER BY id"
     rows = await tables.run(expired)
     assert_that([(row["id"], row["status"]) for row in rows], equal_to([("pending", "failed"), ("stopped", "failed")]))
@@ -789,9 +789,9 @@ async def test_an_expiry_is_bounded_and_begins_with_the_longest_due(
     store = await tables.dialer()
     for number in range(3):
         await tables.put(f"c{number}", end_time=-1 - number)
-    assert_that(await store.expire(), is_(2))
+    assert_that(await store.expire(), has_length(2))
     assert_that((await tables.get("c0")).status, is_(Status.PENDING))
-    assert_that(await store.expire(), is_(1))
+    assert_that(await store.expire(), has_length(1))
 
 
 @sure
@@ -801,9 +801,9 @@ async def test_an_expiry_does_not_wait_for_a_contact_that_is_being_changed(table
     await tables.put("c2", end_time=-1)
     held = Held(await tables.pool(), "UPDATE contacts SET priority = 1 WHERE id = 'c1'")
     await held.locked
-    assert_that(await store.expire(), is_(1))
+    assert_that(await store.expire(), has_length(1))
     await held.commit()
-    assert_that(await store.expire(), is_(1))
+    assert_that(await store.expire(), has_length(1))
 
 
 # -- an agent that came too late ---------------------------------------------------------------------------------------

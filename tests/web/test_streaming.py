@@ -19,6 +19,7 @@ from dialer.web.endpoint import Scope, endpoint
 from dialer.web.site import BoundedSite
 from dialer.web.streaming import Streamed
 from tests.hygiene import LoggedFailures
+from tests.told import Told
 
 
 @define
@@ -59,12 +60,13 @@ class Client:
 
     numbers: Numbers = field(factory=Numbers)
     transport: StringTransport = field(factory=StringTransport)
+    told: Told = field(factory=Told)
     api: Api = field(init=False)
     channel: Any = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self.api = Api([self.numbers])
-        self.channel = BoundedSite(self.api.resource(), reactor=Clock()).buildProtocol(None)
+        self.channel = BoundedSite(self.api.resource(), self.told, reactor=Clock()).buildProtocol(None)
         self.channel.makeConnection(self.transport)
 
     def ask(self, method: str = "GET") -> None:
