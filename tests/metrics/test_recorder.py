@@ -14,7 +14,6 @@ from dialer.metrics import catalogue
 from dialer.metrics.recorder import Recorder
 from dialer.outcome import KNOWN_RESULTS
 
-
 RANG = {"campaign_type": "IVR"}
 
 
