@@ -14,6 +14,7 @@ from dialer.agents import Agents
 from dialer.call import Placed
 from dialer.connector import AgentRequest, AgentRequestKind, Connector
 from dialer.contact import Contact, Status
+from dialer.meter import Turn
 from dialer.store.contacts import Change, ContactStore
 from dialer.store.database import DatabaseDown
 from dialer.takings import Takings
@@ -138,3 +139,11 @@ def test_nobody_is_asked_for_a_contact_that_could_not_be_taken_and_it_costs_no_t
     assert_that(error_of(Deferred.fromCoroutine(desk.takings.settled())), is_(desk.store.refuses))
     assert_that((desk.vc.asked, desk.results.changes), equal_to(([], [])))
     assert_that(desk.throttle.acquire().called, is_(True))
+
+
+@pytest.mark.parametrize("kind", list(AgentRequestKind))
+def test_each_request_is_told_with_what_is_known_of_it(desk: Desk, kind: AgentRequestKind) -> None:
+    desk.vc.answer = kind
+    desk.request()
+    assert_that(desk.told.of("asked_for_agent"), equal_to([(kind.name.lower(),)]))
+    assert_that(desk.told.of("waited"), equal_to([(Turn.AGENT_REQUEST, 0.0)]))

@@ -9,17 +9,19 @@ import pytest
 from hamcrest import assert_that, contains_exactly, empty, equal_to, has_length, has_properties, is_, not_none
 from twisted.internet.defer import Deferred
 
-from dialer import ends
+from dialer import ends, repeats
 from dialer.calls import REFUSAL_GRACE
 from dialer.contact import CampaignType, Status
 from dialer.esl.errors import CommandRefused, ReplyLost, SwitchDown
 from dialer.esl.wire import Event
 from dialer.happenings import Seen
+from dialer.meter import Reconciled
 from dialer.settlement import Dropped
 from dialer.store.contacts import Change, HeldContact
 from dialer.store.database import DatabaseDown
 from tests.calling import AGENT, IVR, Bench, answer, bridge, contact, hangup, held, job
 from tests.esl.support import error_of, result_of
+from tests.told import Told
 
 
 @pytest.fixture
@@ -567,3 +569,97 @@ def test_a_contact_that_is_still_to_be_sent_is_not_taken_for_a_call(bench: Bench
     bench.calls.coming.discard("c1")
     bench.adopt(held())
     assert_that(bench.live, contains_exactly("c1"))
+
+
+# -- what is told to who measures --------------------------------------------------------------------------------------
+
+
+def timed_hangup(cause: str, *, created: int, answered: int, ended: int) -> Event:
+    times = {"Created": created, "Answered": answered, "Hangup": ended}
+    headers = {f"Caller-Channel-{name}-Time": str(time) for name, time in times.items()}
+    return Event("CHANNEL_HANGUP_COMPLETE", {"Unique-ID": "c1", "Hangup-Cause": cause} | headers)
+
+
+def test_a_command_that_was_written_is_an_attempt_whatever_becomes_of_it(bench: Bench) -> None:
+    bench.dialed(AGENT)
+    bench.pbx.reply = CommandRefused("bgapi", "-ERR no")
+    bench.place(contact(IVR, "c2"))
+    bench.pbx.reply = ReplyLost("lost")
+    bench.place(contact(IVR, "c3"))
+    assert_that(bench.told.of("sent"), equal_to([("AGENT", "pbx:8021"), ("IVR", "pbx:8021"), ("IVR", "pbx:8021")]))
+
+
+def test_a_command_that_was_never_written_is_no_attempt(bench: Bench) -> None:
+    bench.pbx.reply = SwitchDown("down")
+    bench.place(contact(IVR))
+    assert_that(bench.told.of("sent"), empty())
+
+
+def test_the_times_of_an_answered_call_are_those_of_the_switch(bench: Bench) -> None:
+    bench.dialed(AGENT)
+    bench.tell(timed_hangup("NORMAL_CLEARING", created=1_000_000, answered=4_500_000, ended=10_000_000))
+    assert_that((bench.told.of("rang"), bench.told.of("talked")), equal_to(([("AGENT", 3.5, True)], [("AGENT", 5.5)])))
+
+
+def test_a_call_that_nobody_answered_rang_until_its_end(bench: Bench) -> None:
+    bench.dialed(IVR)
+    bench.tell(timed_hangup("NO_ANSWER", created=1_000_000, answered=0, ended=31_000_000))
+    assert_that((bench.told.of("rang"), bench.told.of("talked")), equal_to(([("IVR", 30.0, False)], [])))
+
+
+@pytest.mark.parametrize("times", [(0, 0, 0), (5_000_000, 0, 4_000_000)])
+def test_times_that_make_no_sense_are_not_told(bench: Bench, times: tuple[int, int, int]) -> None:
+    bench.dialed(IVR)
+    created, answered, ended = times
+    bench.tell(timed_hangup("NO_ANSWER", created=created, answered=answered, ended=ended))
+    assert_that(bench.told.of("rang") + bench.told.of("talked"), empty())
+    assert_that(bench.settled, has_length(1))
+
+
+def test_an_event_that_repeats_is_told_once_for_each_time(bench: Bench) -> None:
+    bench.dialed(IVR)
+    bench.tell(job(), job(), answer(), answer(), answer(), hangup("NORMAL_CLEARING", answered=True))
+    # After its result is stored nothing else is known of the call.
+    bench.tell(hangup("NORMAL_CLEARING", answered=True))
+    names = ["BACKGROUND_JOB", "CHANNEL_ANSWER", "CHANNEL_ANSWER", "CHANNEL_HANGUP_COMPLETE"]
+    assert_that(bench.told.of("repeated"), equal_to([(name,) for name in names]))
+
+
+def test_the_events_of_the_next_call_of_a_contact_repeat_nothing(bench: Bench) -> None:
+    bench.dialed(IVR)
+    bench.tell(job("-ERR GATEWAY_DOWN\n"))
+    bench.wait()
+    bench.place(contact(IVR, taking=1))
+    bench.tell(job(taking=2), answer(), hangup("NORMAL_CLEARING", answered=True))
+    assert_that(bench.told.of("repeated"), empty())
+
+
+def test_events_of_calls_that_are_not_ours_are_no_repetitions(bench: Bench) -> None:
+    bench.tell(answer("x"), answer("x"), hangup("USER_BUSY", "x"), hangup("USER_BUSY", "x"))
+    assert_that(bench.told.of("repeated"), empty())
+
+
+def test_only_so_many_calls_are_remembered_for_repetitions(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(repeats, "KEPT", 2)
+    told = Told()
+    heard = repeats.Repeats(told)
+    for call_id in ("c1", "c2", "c3"):
+        heard.begun(call_id)
+        heard.heard(call_id, "CHANNEL_ANSWER")
+    for call_id in ("c1", "c2", "c3"):
+        heard.heard(call_id, "CHANNEL_ANSWER")
+    assert_that(told.of("repeated"), has_length(2))
+
+
+def test_a_contact_that_is_adopted_is_told(bench: Bench) -> None:
+    bench.adopt(held())
+    bench.adopt(held())
+    assert_that(bench.told.of("reconciled"), equal_to([(Reconciled.ADOPTED,)]))
+
+
+def test_an_end_that_is_written_for_a_dialer_that_is_gone_is_told(bench: Bench) -> None:
+    bench.tell(hangup("USER_BUSY"))
+    bench.clock.advance(ends.RIPE)
+    bench.store.others = [held(dialed_ago=10.0)]
+    result_of(Deferred.fromCoroutine(bench.calls.tell_foreign_ends()))
+    assert_that(bench.told.of("reconciled"), equal_to([(Reconciled.TOLD,)]))

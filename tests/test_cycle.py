@@ -868,3 +868,17 @@ def test_a_list_ends_where_another_dialer_was_faster(bench: Bench) -> None:
     assert_that(bench.placed, contains_exactly("a"))
     bench.clock.advance(LOOK_AGAIN)
     assert_that(bench.placed, contains_exactly("a", "b", "c"))
+
+
+# -- what is told to who measures --------------------------------------------------------------------------------------
+
+
+def test_each_choice_is_told_with_the_time_that_it_took(bench: Bench) -> None:
+    bench.start()
+    assert_that(bench.told.of("chose"), equal_to([(0.0,)]))
+
+
+def test_contacts_that_expire_are_told_as_outcomes(bench: Bench) -> None:
+    bench.table.expired = [2]
+    bench.start()
+    assert_that(bench.told.of("settled"), equal_to([("IVR", "Expired")] * 2))

@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 import pytest
-from hamcrest import assert_that, contains_exactly, empty, equal_to, has_length, instance_of, is_
+from hamcrest import (
+    assert_that,
+    close_to,
+    contains_exactly,
+    empty,
+    equal_to,
+    has_length,
+    instance_of,
+    is_,
+)
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import capturedLogs, formatEvent
 
@@ -12,6 +21,7 @@ from dialer.contact import CampaignType, Status
 from dialer.esl.errors import BadCommand, ReplyLost, SwitchDown
 from dialer.esl.fleet import Fleet, Route, RouteKind
 from dialer.esl.gateways import FRESH, GatewayStatus
+from dialer.meter import Turn
 from dialer.pacing import STRETCH
 from dialer.placing import LEAD, LONGEST_WAIT, LOOK_AGAIN, READY_WITHIN, NotReady
 from dialer.store.contacts import Change
@@ -568,3 +578,16 @@ def test_a_contact_whose_taking_took_too_long_is_given_back_unsent(bench: Bench)
     (back,) = bench.results.changes
     assert_that((back.to, back.reason), equal_to((Status.PENDING, "its turn did not come in time")))
     assert_that(bench.calls.coming, empty())
+
+
+@pytest.mark.parametrize("kind", [IVR, AGENT])
+def test_the_wait_for_a_turn_is_told_from_the_moment_at_which_the_switch_was_known(
+    bench: Bench, kind: CampaignType
+) -> None:
+    bench.dialed(kind, "c1")
+    bench.begin(contact(kind, "c2"))
+    bench.clock.pump([0.001] * 40)
+    (first, second) = bench.told.of("waited")
+    assert_that((first, second[0]), equal_to(((Turn.CALL, 0.0), Turn.CALL)))
+    # An IVR contact is taken ahead of its turn, which is what it waits for after that.
+    assert_that(second[1], equal_to(0) if kind is IVR else close_to(1 / RATE, 0.0011))

@@ -17,6 +17,7 @@ from dialer.ends import RIPE
 from dialer.esl.errors import CommandRefused, SwitchDown
 from dialer.esl.fleet import Fleet
 from dialer.esl.switch import Switch
+from dialer.meter import Reconciled
 from dialer.reconcile import APART, LONGEST_UNTOLD, TOLD, WITNESS_EVERY, YOUNGEST, Reconcile
 from dialer.store.contacts import Change, ContactStore, HeldContact
 from dialer.store.database import DatabaseDown
@@ -669,3 +670,36 @@ def test_without_a_lease_nothing_is_taken_over_adopted_or_given_up(ward: Ward) -
     asked = ward.table.asked
     ward.pass_time(INTERVAL)
     assert_that(ward.table.asked, is_(asked))
+
+
+# -- what is told to who measures --------------------------------------------------------------------------------------
+
+
+def found(ward: Ward) -> list[Any]:
+    return [each for (each,) in ward.bench.told.of("reconciled") if each is not Reconciled.ADOPTED]
+
+
+def test_a_call_that_is_gone_is_told(ward: Ward) -> None:
+    ward.hold()
+    ward.connect()
+    ward.clock.advance(APART)
+    assert_that(found(ward), equal_to([Reconciled.GONE]))
+    ward.stop()
+
+
+def test_a_call_that_nobody_could_be_asked_about_is_told(ward: Ward) -> None:
+    ward.hold(ago=MAX_CALL_TIME)
+    ward.pbx.connected = False
+    ward.pass_time(INTERVAL)
+    assert_that(found(ward), equal_to([Reconciled.OVERDUE]))
+    ward.stop()
+
+
+def test_what_is_taken_over_and_what_is_let_go_is_told(ward: Ward) -> None:
+    ward.hold("c1")
+    ward.pbx.live = {"c1", "c2"}
+    ward.table.rows.pop(0)
+    ward.table.orphans = [held(contact_id="c2", dialed_ago=60)]
+    ward.pass_time(INTERVAL)
+    assert_that(found(ward), equal_to([Reconciled.TAKEN_OVER, Reconciled.RELEASED]))
+    ward.stop()

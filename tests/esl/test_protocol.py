@@ -508,3 +508,11 @@ def test_an_abort_fails_what_is_under_way() -> None:
 
     assert_that(error_of(under_way), instance_of(ReplyLost))
     assert_that(connection.closed, contains_exactly(instance_of(ConnectionLostError)))
+
+
+def test_an_event_that_does_not_parse_is_told_as_dropped() -> None:
+    dropped: list[None] = []
+    connection = Connection(on_dropped=lambda: dropped.append(None)).logged_in()
+    with capturedLogs():
+        connection.receive(b"Content-Length: 1\nContent-Type: text/event-json\n\n{" + event("A"))
+    assert_that(dropped, has_length(1))

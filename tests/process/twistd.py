@@ -20,7 +20,7 @@ EXIT_WITHIN = 10.0
 _SHOWN = 15_000
 """Characters of a log that a failure shows, from its end."""
 
-_LISTENING = re.compile(r"HTTP interface listening on (http://\S+)")
+_LISTENING = re.compile(r'HTTP interface listening on (http://[^\s"]+)')
 
 
 def clean_environment() -> dict[str, str]:

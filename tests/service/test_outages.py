@@ -16,6 +16,7 @@ import pytest_twisted
 from hamcrest import (
     assert_that,
     contains_exactly,
+    contains_string,
     empty,
     ends_with,
     equal_to,
@@ -27,6 +28,7 @@ from hamcrest import (
     none,
     not_none,
     starts_with,
+    not_,
 )
 from twisted.internet.defer import Deferred, gatherResults
 
@@ -101,6 +103,29 @@ async def answers(world: World, *asked: tuple[str, str, Any]) -> list[Reply]:
         return Deferred.fromCoroutine(world.get(path) if method == "GET" else world.post(path, body))
 
     return await gatherResults([one(*each) for each in asked], consumeErrors=True)
+
+
+@sure
+async def test_a_scrape_is_answered_in_time_whatever_the_database_does(fragile: World, outage: Outage) -> None:
+    assert_that((await fragile.get("/metrics")).body, contains_string("\ndialer_database_up 1.0\n"))
+    for how in ("locked", "frozen", "stopped"):
+        async with failing(outage, how):
+            with listening() as heard, stopwatch() as took:
+                reply = await fragile.get("/metrics")
+                assert_that(took == [] and reply.status, is_(200))
+                if how == "stopped":
+                    await fragile.until(lambda heard=heard: heard.lines("DATABASE CONNECTION ERROR"))
+            assert_that(reply.body, contains_string("\ndialer_database_up 0.0\n"), how)
+            # What is known without the database is there, and nothing else is made up.
+            assert_that(reply.body, contains_string("\ndialer_slots 20.0\n"))
+            assert_that(reply.body, contains_string("\ndialer_voice_connector_up 1.0\n"))
+            assert_that(reply.body, not_(matches_regexp(r"\ndialer_(contacts|slots_used|notifications)[ {]")))
+        await fragile.until_ready()
+
+        async def knows() -> bool:
+            return "\ndialer_database_up 1.0\n" in (await fragile.get("/metrics")).body
+
+        await fragile.until(knows, "the database to answer a scrape")
 
 
 @pytest.mark.parametrize("how", ["stopped", "frozen", "locked"])

@@ -25,7 +25,7 @@ from twisted.internet.task import deferLater
 
 import dialer.store.database as module
 from dialer.contact import Status
-from dialer.store.database import Database, DatabaseDown, Unanswered, reconnect_delay
+from dialer.store.database import Database, DatabaseDown, Pool, Unanswered, reconnect_delay
 from dialer.store.link import guarded_dsn
 
 
@@ -454,3 +454,64 @@ async def test_many_statements_at_once_keep_the_reactor_responsive(reactor, data
         last = reactor.seconds()
     await work
     assert_that(max(gaps), less_than(0.5))
+
+
+@pytest_twisted.async_yield_fixture
+async def told(reactor, conninfo):
+    """A Database of one connection, and the kinds of failures that it told."""
+    kinds = []
+    service = Database(
+        reactor,
+        conninfo,
+        timeout=0.5,
+        size=1,
+        application_name="told",
+        random=Random(1),
+        on_failure=kinds.append,
+    )
+    service.startService()
+    await service.ready()
+    yield service, kinds
+    await service.stopService()
+
+
+@pytest.mark.parametrize(
+    ("statement", "kind"),
+    [
+        ("SELECT no_such_column", "refused"),
+        ("SELECT pg_sleep(5)", "cancelled"),
+        ("DO $$ BEGIN RAISE 'full' USING ERRCODE = '53100'; END $$", "unable"),
+        ("SELECT pg_terminate_backend(pg_backend_pid())", "commit_unknown"),
+    ],
+)
+@pytest_twisted.ensureDeferred
+async def test_a_statement_that_is_not_served_is_told_with_its_kind(told, statement, kind):
+    database, kinds = told
+    with pytest.raises(Exception):  # noqa: B017, PT011  whichever it is, its kind is what matters
+        await database.run(statement)
+    assert_that(kinds, contains_exactly(kind))
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_statement_that_is_served_is_told_to_nobody(told):
+    database, kinds = told
+    await database.run("SELECT 1")
+    assert_that(kinds, contains_exactly())
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_stopped_database_is_told_as_down(told):
+    database, kinds = told
+    await database.stopService()
+    with pytest.raises(DatabaseDown):
+        await database.run("SELECT 1")
+    assert_that(kinds, contains_exactly("down"))
+
+
+@pytest_twisted.ensureDeferred
+async def test_the_pool_tells_what_is_idle_in_use_and_waited_for(small):
+    assert_that(small.pool, equal_to(Pool(size=1, open=1, idle=1, waiting=0)))
+    running = [asked(small, "SELECT pg_sleep(0.05)") for _ in range(3)]
+    assert_that(small.pool, equal_to(Pool(size=1, open=1, idle=0, waiting=2)))
+    await gatherResults(running)
+    assert_that(small.pool, equal_to(Pool(size=1, open=1, idle=1, waiting=0)))
