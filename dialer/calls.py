@@ -137,6 +137,18 @@ class Calls:
 
     def handle_event(self, switch: Switch, event: Event) -> None:
         """What EFSwitch tells of a call; events that repeat or are not ours change nothing."""
+        try:
+            self._handle(switch, event)
+        except Exception:
+            if (call := self._calls.get(event.get("Unique-ID") or "")) is None:
+                raise
+            self.log.failure(
+                "{event} of contact {contact} of campaign {campaign} went astray",
+                event=event.name,
+                **about(call.contact),
+            )
+
+    def _handle(self, switch: Switch, event: Event) -> None:
         name = event.name
         if name == "BACKGROUND_JOB":
             self._job_done(switch, event)

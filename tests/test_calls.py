@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hamcrest import assert_that, contains_exactly, empty, equal_to, has_length, has_properties, is_, not_none
 from twisted.internet.defer import Deferred
+from twisted.logger import capturedLogs, formatEvent
 
 from dialer import ends, repeats
 from dialer.calls import REFUSAL_GRACE
@@ -21,6 +22,7 @@ from dialer.store.contacts import Change, HeldContact
 from dialer.store.database import DatabaseDown
 from tests.calling import AGENT, IVR, Bench, answer, bridge, contact, hangup, held, job
 from tests.esl.support import error_of, result_of
+from tests.hygiene import LoggedFailures
 from tests.told import Told
 
 
@@ -663,3 +665,15 @@ def test_an_end_that_is_written_for_a_dialer_that_is_gone_is_told(bench: Bench) 
     bench.store.others = [held(dialed_ago=10.0)]
     result_of(Deferred.fromCoroutine(bench.calls.tell_foreign_ends()))
     assert_that(bench.told.of("reconciled"), equal_to([(Reconciled.TOLD,)]))
+
+
+def test_an_event_that_cannot_be_dealt_with_is_logged_with_its_contact(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, logged_failures: LoggedFailures
+) -> None:
+    bench.dialed(IVR)
+    monkeypatch.setattr(bench.results, "settle", lambda _: 1 / 0)
+    with capturedLogs() as logged:
+        bench.tell(hangup("USER_BUSY"))
+    said = [event for event in logged if "log_failure" in event]
+    assert_that(formatEvent(said[0]), equal_to("CHANNEL_HANGUP_COMPLETE of contact c1 of campaign k went astray"))
+    assert_that(logged_failures.flush(ZeroDivisionError), has_length(1))
