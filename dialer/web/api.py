@@ -24,7 +24,7 @@ from dialer.web.answers import Answer, HttpError, write_error, write_json
 from dialer.web.campaigns import Campaigns
 from dialer.web.contacts import Contacts
 from dialer.web.docs import Docs
-from dialer.web.endpoint import Endpoint, endpoints_of
+from dialer.web.endpoint import Endpoint, endpoints_of, template_of
 from dialer.web.explain import Explain
 from dialer.web.health import Health
 from dialer.web.metrics import Metrics
@@ -65,9 +65,10 @@ class Api:
 
     def _add(self, endpoint: Endpoint, group: object) -> None:
         handler = getattr(group, endpoint.name)
+        template = template_of(endpoint.path)
 
         def serve(request: IRequest, **parts: str) -> Deferred[bytes | StreamResource]:
-            cast(Any, request).route = endpoint.template
+            cast(Any, request).route = template
             return self._serve(handler, request, parts)
 
         for path in endpoint.paths:

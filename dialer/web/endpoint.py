@@ -6,6 +6,7 @@ the declarations, so that they cannot differ.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from inspect import cleandoc
@@ -14,6 +15,14 @@ from typing import Any, TypeVar
 from attrs import frozen
 
 JSON = "application/json"
+
+PART = re.compile(r"<(?:[^<>]*:)?([A-Za-z_]+)>")
+"""A part of a path in werkzeug's notation."""
+
+
+def template_of(path: str) -> str:
+    """The path as others write it, `/contact/{contact_id}`."""
+    return PART.sub(r"{\1}", path)
 
 
 class Scope(StrEnum):
@@ -77,11 +86,6 @@ class Endpoint:
     def summary(self) -> str:
         """What it does: the handler's docstring."""
         return cleandoc(self.handler.__doc__ or "")
-
-    @property
-    def template(self) -> str:
-        """The path as others write it, `/contact/{contact_id}`."""
-        return self.path.replace("<", "{").replace(">", "}")
 
     @property
     def paths(self) -> Sequence[str]:

@@ -6,7 +6,6 @@ voice connector gets.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Any
@@ -16,7 +15,7 @@ from pydantic.alias_generators import to_camel
 from dialer import rules
 from dialer.web.answers import RETRY_AFTER
 from dialer.web.components import Schemas
-from dialer.web.endpoint import JSON, Endpoint, Scope
+from dialer.web.endpoint import JSON, PART, Endpoint, Scope, template_of
 from dialer.web.query import LARGEST_ID
 from dialer.web.shown import Error
 from dialer.web.site import MAX_BODY
@@ -79,7 +78,6 @@ FAILURES = {
 
 ANY_FAILURE = ("Failure", "Any other refusal or failure.")
 
-_PART = re.compile(r"<(?:[^<>]*:)?([A-Za-z_]+)>")
 _RETRY_AFTER = {
     "Retry-After": {
         "description": "seconds to wait before trying again",
@@ -97,7 +95,7 @@ def describe(endpoints: Sequence[Endpoint], webhooks: Sequence[Webhook] = WEBHOO
     paths: Json = {}
     for each in endpoints:
         for path in each.paths:
-            paths.setdefault(_template(path), {})[each.method.lower()] = _operation(each, path, schemas)
+            paths.setdefault(template_of(path), {})[each.method.lower()] = _operation(each, path, schemas)
     return {
         "openapi": "3.1.0",
         "info": {"title": "dialer", "version": version("dialer"), "description": ABOUT},
@@ -144,7 +142,7 @@ def _operation(endpoint: Endpoint, path: str, schemas: Schemas) -> Json:
 
 
 def _path_parameters(path: str) -> list[Json]:
-    return [{"name": name, "in": "path", "required": True} | PARTS[name] for name in _PART.findall(path)]
+    return [{"name": name, "in": "path", "required": True} | PARTS[name] for name in PART.findall(path)]
 
 
 def _query_parameters(endpoint: Endpoint, schemas: Schemas) -> list[Json]:
@@ -191,7 +189,3 @@ def _webhook(webhook: Webhook, schemas: Schemas) -> Json:
         "requestBody": {"required": True, "content": {JSON: {"schema": schemas.answered(webhook.body)}}},
         "responses": {status: {"description": meaning} for status, meaning in webhook.responses.items()},
     }
-
-
-def _template(path: str) -> str:
-    return _PART.sub(r"{\1}", path)

@@ -75,6 +75,7 @@ async def test_a_password_that_efswitch_refuses_is_in_no_event(world: World) -> 
         await world.until(lambda: heard.lines("NO EFSWITCH CONNECTION"))
         await world.stop_dialer(other)
     assert_that(world.dialer, same_instance(first))
+    world.vc.dialer_url = world.url
     assert_that([event for event in heard.events if "wrong-password" in repr(event)], empty())
 
 
