@@ -33,6 +33,7 @@ from dialer.throttle import Throttle
 Values = Mapping[Any, float]
 """By the values of the labels, a tuple in their order."""
 
+_VERSION = version("dialer")
 _TYPES = frozenset(map(str, CampaignType))
 _STATUSES = frozenset(map(str, Status)) - {str(Status.REMOVED)}
 
@@ -74,7 +75,7 @@ class State(Collector):
         yield from self._databases()
         yield _gauge(catalogue.DIALER_READY, not self._measured.status.reasons_not_ready())
         yield _gauge(catalogue.LEASE, self._measured.lease.held)
-        yield _gauges(catalogue.INFO, {(version("dialer"), self._measured.dialer): 1})
+        yield _gauges(catalogue.INFO, {(_VERSION, self._measured.dialer): 1})
 
     def _stored(self) -> Iterator[Family]:
         figures = self.figures

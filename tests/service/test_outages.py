@@ -26,9 +26,9 @@ from hamcrest import (
     less_than,
     matches_regexp,
     none,
+    not_,
     not_none,
     starts_with,
-    not_,
 )
 from twisted.internet.defer import Deferred, gatherResults
 
