@@ -342,7 +342,8 @@ async def test_a_contact_that_an_idle_transaction_has_locked_holds_up_its_own_re
         assert_that(
             heard.lines(KEPT),
             contains_exactly(
-                f"{KEPT}, the database does not take them: contact {locked['id']}: another session has locked it"
+                f"{KEPT}, the database does not take them: contact {locked['id']} of campaign campaign-1: "
+                "another session has locked it"
             ),
         )
         assert_that(heard.lines("DATABASE CONNECTION ERROR"), is_(empty()))
