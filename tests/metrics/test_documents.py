@@ -186,6 +186,12 @@ def kept_by(expression: Any) -> set[str]:
     raise AssertionError(expression)
 
 
+def test_every_alert_has_its_section_in_the_manual_and_no_other_is_there() -> None:
+    manual = (DOCS / "operations.md").read_text(encoding="utf-8")
+    sections = re.findall(r"^### (Dialer\w+)$", manual, re.MULTILINE)
+    assert_that(sections, equal_to([rule["alert"] for rule in ALERTS]))
+
+
 def test_no_two_alerts_have_the_same_name() -> None:
     assert_that({rule["alert"] for rule in ALERTS}, has_length(len(ALERTS)))
 
