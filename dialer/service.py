@@ -49,6 +49,7 @@ from dialer.store.history import HistoryStore
 from dialer.store.migrate import migrate
 from dialer.store.outbox import OutboxStore
 from dialer.store.queue import QueueStore
+from dialer.store.results import ResultStore
 from dialer.store.retention import RetentionStore
 from dialer.store.tally import TallyStore
 from dialer.surroundings import Surroundings
@@ -65,6 +66,7 @@ from dialer.web.metrics import Metrics
 from dialer.web.notifications import Notifications
 from dialer.web.openapi import describe
 from dialer.web.replies import Replies
+from dialer.web.results import Results
 from dialer.web.site import BoundedSite
 
 GATHERED = 0.01
@@ -123,7 +125,9 @@ class Dialer(Service):
         await surroundings.start()
         parts = self._parts = Parts(self._reactor, settings, surroundings, lambda: self._waits_for)
         self.port = self._reactor.listenTCP(
-            settings.http_port, BoundedSite(parts.api.resource(), parts.meter), interface=settings.http_interface
+            settings.http_port,
+            BoundedSite(parts.api.resource(), parts.meter, arriving=parts.api.arriving),
+            interface=settings.http_interface,
         )
         address = self.port.getHost()
         host = f"[{address.host}]" if ":" in address.host else address.host
@@ -365,6 +369,7 @@ class Parts:
                 Contacts(self.contacts, self.history, on_contacts=self._wake),
                 Replies(self.agents),
                 Campaigns(CampaignStore(self.database, self.history), on_contacts=self._wake),
+                Results(ResultStore(self.database)),
                 Notifications(outbox, on_resend=self.outbox.wake),
                 Explain(explainer),
                 Health(status),

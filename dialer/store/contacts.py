@@ -156,6 +156,13 @@ class ContactStore:
 
         return await self._database.transaction(insert)
 
+    async def add_each(self, contacts: Sequence[NewContact]) -> list[Added | Exception]:
+        """Store each for itself, with one statement: of each what became of it, ContactClash or another failure.
+
+        At most ADD_AT_ONCE. The whole fails with DatabaseDown or CommitUnknown, and may be repeated.
+        """
+        return await self._add_singles(contacts)
+
     async def _add_singles(self, contacts: Sequence[NewContact]) -> list[Added | Exception]:
         """Store contacts that were posted one by one at the same time, each for itself, with one statement."""
         try:

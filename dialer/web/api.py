@@ -14,6 +14,7 @@ from twisted.web.server import NOT_DONE_YET
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 
 from dialer.agents import EFSwitchDown, NotWaiting, Stopping, UnknownContact
+from dialer.lists.columns import ListError
 from dialer.placing import NotReady
 from dialer.settlement import Dropped
 from dialer.store.contacts import ContactClash
@@ -27,15 +28,18 @@ from dialer.web.docs import Docs
 from dialer.web.endpoint import Endpoint, endpoints_of, template_of
 from dialer.web.explain import Explain
 from dialer.web.health import Health
+from dialer.web.incoming import BodyLost
 from dialer.web.metrics import Metrics
 from dialer.web.notifications import Notifications
+from dialer.web.posted import media_type
 from dialer.web.replies import Replies
+from dialer.web.results import Results
 from dialer.web.schema import Invalid
 from dialer.web.streaming import Stream, Streamed
 
 ENDPOINTS: Sequence[Endpoint] = [
     each
-    for group in (Contacts, Replies, Campaigns, Notifications, Explain, Health, Metrics, Docs)
+    for group in (Contacts, Replies, Campaigns, Results, Notifications, Explain, Health, Metrics, Docs)
     for each in endpoints_of(group)
 ]
 """Everything that is served."""
@@ -50,13 +54,23 @@ class Api:
         self._streams: set[Stream] = set()
         self._app = Klein()
         self._app.handle_errors(HTTPException)(self._no_route)
+        self._endpoints: list[Endpoint] = []
         for group in groups:
             for each in endpoints_of(group):
+                self._endpoints.append(each)
                 self._add(each, group)
 
     def resource(self) -> Any:
         """The root resource for a Site."""
         return self._app.resource()
+
+    def arriving(self, method: bytes, path: bytes, content_type: bytes) -> bool:
+        """Whether such a request's body is taken as it arrives."""
+        kind = media_type(content_type)
+        return any(
+            kind in each.arriving and method == each.method.encode() and path == each.path.encode()
+            for each in self._endpoints
+        )
 
     def close(self) -> None:
         """End the answers that are still being written: some never end by themselves."""
@@ -128,6 +142,10 @@ class Api:
         match error:
             case HttpError():
                 return error
+            case BodyLost():
+                return HttpError(400, "broken_off", str(error))
+            case ListError():
+                return HttpError(400, "invalid", str(error), field=error.field)
             case Invalid():
                 return HttpError(400, "invalid", str(error), field=error.field, index=error.index)
             case ContactClash():

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any, cast
 
-from twisted.internet.task import Cooperator
 from twisted.web.iweb import IRequest
 
 from dialer.contact import NewContact
+from dialer.lists.reading import CSV, NDJSON
 from dialer.store.contacts import ContactClash, ContactStore
 from dialer.store.history import HistoryStore
 from dialer.web.answers import HttpError
-from dialer.web.endpoint import Scope, endpoint
-from dialer.web.posted import posted, posted_steps
+from dialer.web.endpoint import JSON, Scope, endpoint
+from dialer.web.incoming import Incoming
+from dialer.web.posted import content_type, posted, posted_steps
 from dialer.web.schema import (
     ContactIn,
     ContactList,
@@ -21,10 +23,9 @@ from dialer.web.schema import (
     render_contact,
     render_happening,
 )
-from dialer.web.shown import Accepted, ContactHistory, StoredContact
-
-_STEPS = Cooperator(terminationPredicateFactory=lambda: lambda: True)
-"""One step in a turn of the reactor; Twisted's own takes steps for 10 ms."""
+from dialer.web.shown import Accepted, ContactHistory, StoredContact, Uploaded, UploadedInPart
+from dialer.web.turns import STEPS
+from dialer.web.upload import UploadQuery, Uploads, reader_for
 
 
 class Contacts:
@@ -34,6 +35,7 @@ class Contacts:
         self._contacts = contacts
         self._history = history
         self._on_contacts = on_contacts
+        self._uploads = Uploads(contacts, on_contacts=on_contacts)
 
     @endpoint(
         "POST", "/contact", scope=Scope.CONTACTS, takes=ContactIn, answers=Accepted, errors=[400, 409, 413, 415, 503]
@@ -46,10 +48,30 @@ class Contacts:
             raise HttpError(409, "conflict", str(clash), field="id") from clash
 
     @endpoint(
-        "POST", "/contacts", scope=Scope.CONTACTS, takes=ContactList, answers=Accepted, errors=[400, 409, 413, 415, 503]
+        "POST",
+        "/contacts",
+        scope=Scope.CONTACTS,
+        takes={JSON: ContactList, CSV: None, NDJSON: ContactIn},
+        arriving={CSV, NDJSON},
+        query=UploadQuery,
+        answers=Accepted | Uploaded,
+        errors=[400, 409, 413, 415],
+        others={503: UploadedInPart},
     )
     async def post_contacts(self, request: IRequest) -> object:
-        """A list of contacts, stored whole or not at all; checked in steps so that calls are served meanwhile."""
+        """A list of contacts: in JSON stored whole or not at all, as CSV or JSON lines of any length each row for itself.
+
+        Of JSON lines, each line is one contact. The first line of CSV names the columns by the fields of a contact, in
+        any case, with or without spaces, `_` and `-`; other columns are ignored. The delimiter is comma, semicolon or
+        tab. Empty cells are absent, `schedulingMetadata` is JSON. The parameters are for rows that lack a field, and
+        for lists in JSON mean nothing.
+
+        A list that is sent again is stored once.
+        """
+        incoming: Incoming | None = cast(Any, request).incoming
+        if incoming is not None:
+            reader = reader_for(content_type(request) or "", cast(Any, request).args)
+            return await self._uploads.take(incoming, reader)
         contacts: list[NewContact] = []
 
         def check() -> Iterator[None]:
@@ -59,7 +81,7 @@ class Contacts:
                 contacts.extend(step)
                 yield
 
-        await _STEPS.cooperate(check()).whenDone()
+        await STEPS.cooperate(check()).whenDone()
         return await self._store(contacts)
 
     async def _store(self, contacts: list[NewContact]) -> object:

@@ -7,7 +7,7 @@ the declarations, so that they cannot differ.
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence, Set
 from enum import StrEnum
 from inspect import cleandoc
 from typing import Any, TypeVar
@@ -56,6 +56,10 @@ class Endpoint:
     takes: Mapping[str, Any]
     """By content type, the type of the request's body."""
 
+    arriving: Set[str]
+    """The content types of bodies that are taken as they arrive, however long they are: lists, whose rows have the type
+    that `takes` says."""
+
     query: type | None
     answers: Mapping[str, Any]
     errors: Sequence[int]
@@ -102,6 +106,7 @@ def endpoint(
     *,
     scope: Scope | None,
     takes: Any = None,
+    arriving: Set[str] = frozenset(),
     query: type | None = None,
     answers: Any = None,
     errors: Sequence[int] = (),
@@ -122,6 +127,7 @@ def endpoint(
             path=path,
             scope=scope,
             takes=_by_content_type(takes),
+            arriving=arriving,
             query=query,
             answers=_by_content_type(answers),
             errors=errors,

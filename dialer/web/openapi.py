@@ -30,7 +30,7 @@ connector (VC) is described as webhooks.
 JSON in UTF-8, names in camelCase. In what is posted, unknown and null fields are ignored, an empty text is none where a
 text is optional, and each name may be spelled in snake_case instead (`customer_number` for `customerNumber`); both
 spellings with different values are refused. A whole number is written without a decimal point. A body may have
-{MAX_BODY // 2**20} MiB. Answers may get further fields.
+{MAX_BODY // 2**20} MiB, a list in CSV or JSON lines any length. Answers may get further fields.
 
 Every refusal and failure is answered with an error object. Whatever is called may be answered 404 for an unknown path,
 405 for another method, 413 for a body that is too large, and 500 for what nobody expected. A 503 says in `Retry-After`
@@ -68,6 +68,7 @@ PARTS: dict[str, Json] = {
 FAILURES = {
     400: ("Malformed", "Malformed: the error names the field, and in a list the entry."),
     404: ("Unknown", "There is no such thing."),
+    406: ("NotAcceptable", "`Accept` names nothing that can be given."),
     409: ("Conflict", "It is in conflict with what is stored."),
     413: ("TooLarge", f"The body is larger than {MAX_BODY // 2**20} MiB."),
     415: ("OtherContentType", "The body is of a type that is not taken here."),

@@ -15,7 +15,12 @@ from dialer.web.schema import parse_json, parse_json_steps
 def content_type(request: IRequest) -> str | None:
     """The media type that a request announces, in lower case and without parameters; None when it announces none."""
     given = request.getHeader(b"content-type")
-    return None if given is None else given.split(b";")[0].strip().lower().decode("latin-1")
+    return None if given is None else media_type(given)
+
+
+def media_type(given: bytes) -> str:
+    """A media type in lower case and without parameters."""
+    return given.split(b";")[0].strip().lower().decode("latin-1")
 
 
 def posted(request: IRequest) -> object:

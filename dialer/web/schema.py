@@ -329,12 +329,18 @@ def _invalid(model: type[Posted], error: ValidationError, index: int | None) -> 
     return Invalid(f"{field} must be {allowed}", field, index)
 
 
-_SHOWN = (*fields_dict(NewContact), "status", "call_result", "received_time", "dial_time", "ended_time")
+_SHOWN = {
+    name: to_camel(name)
+    for name in (*fields_dict(NewContact), "status", "call_result", "received_time", "dial_time", "ended_time")
+}
+
+SHOWN: tuple[str, ...] = tuple(_SHOWN.values())
+"""The names of the fields of a contact as it is shown, in their order."""
 
 
 def render_contact(contact: Contact) -> dict[str, object]:
     """Return a contact as GET shows it: every field of the interface, null where it has no value, times in UTC."""
-    body = {to_camel(name): shown(getattr(contact, name)) for name in _SHOWN}
+    body = {public: shown(getattr(contact, name)) for name, public in _SHOWN.items()}
     if contact.scheduling_metadata is not None:
         body["schedulingMetadata"] = metadata.from_text(contact.scheduling_metadata)
     return body

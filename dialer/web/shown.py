@@ -78,6 +78,48 @@ class Accepted(Shown):
     duplicates: Annotated[int, _count("known before, with the same content")]
 
 
+class RejectedRow(Shown):
+    """A row of a list that was not stored."""
+
+    row: Annotated[
+        int, Field(ge=1, description="counted from 1, as an editor or a spreadsheet shows it: a CSV's header is row 1")
+    ]
+    field: Annotated[str | None, Field(description="the field that is wrong, if it is one")]
+    message: Annotated[str, Field(description="a sentence for people")]
+
+
+class Uploaded(Accepted):
+    """What became of the rows of a list in CSV or JSON lines."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "accepted": 2,
+                    "duplicates": 0,
+                    "rejected": 1,
+                    "rejectedRows": [{"row": 4, "field": "id", "message": "id is required"}],
+                }
+            ]
+        }
+    )
+
+    rejected: Annotated[int, _count("not stored")]
+    rejected_rows: Annotated[list[RejectedRow], Field(max_length=1000, description="the first 1,000 of them")]
+
+
+class UploadedInPart(Shown):
+    """The database was lost: the counts of a list in CSV or JSON lines as far as they are known, else the error alone."""
+
+    model_config = ConfigDict(json_schema_extra=lambda schema: schema.update(required=["error"]))
+
+    error: ErrorDetail
+    accepted: Annotated[int, _count("stored now")]
+    duplicates: Annotated[int, _count("known before, with the same content")]
+    rejected: Annotated[int, _count("not stored")]
+    rejected_rows: Annotated[list[RejectedRow], Field(max_length=1000, description="the first 1,000 of them")]
+
+
 class StoredContact(Shown):
     """A contact as it was posted, and what became of it."""
 

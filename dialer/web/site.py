@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from io import BytesIO
 from time import monotonic
 from typing import Any, cast
 from urllib.parse import unquote_to_bytes
 
+from twisted.python.failure import Failure
 from twisted.web.server import Request, Site
 
 from dialer.meter import Meter
 from dialer.web.answers import HttpError, write_error
+from dialer.web.incoming import Incoming
 
 MAX_BODY = 32 * 1024 * 1024
 """Bytes of a request body (SPEC 3)."""
@@ -30,11 +34,16 @@ GONE = "gone"
 
 
 class BoundedRequest(Request):
-    """A request whose body stays within MAX_BODY, whether its length is announced or not."""
+    """A request whose body stays within MAX_BODY, whether its length is announced or not; or one whose body is taken
+    as it arrives, however long it is, and that is routed as soon as its head is there."""
+
+    incoming: Incoming | None = None
+    """The body, if it is taken as it arrives."""
 
     _received = 0
     _refused = False
     _began = 0.0
+    _answered = False
     site: BoundedSite
 
     route = NO_ROUTE
@@ -46,7 +55,14 @@ class BoundedRequest(Request):
 
     def gotLength(self, length: int | None) -> None:
         """Refuse an announced length at once."""
-        if length is not None and length > MAX_BODY:
+        channel: Any = self.channel
+        # Twisted keeps them to itself until the body is there.
+        method, target, version = channel._command, channel._path, channel._version
+        if channel.site.arriving(method, target.split(b"?")[0], self.getHeader(b"content-type") or b""):
+            self.incoming = Incoming(self._hold_up, self._let_go_on)
+            self.content = BytesIO()
+            super().requestReceived(method, target, version)
+        elif length is not None and length > MAX_BODY:
             self._refuse()
             super().gotLength(0)
         else:
@@ -54,6 +70,9 @@ class BoundedRequest(Request):
 
     def handleContentChunk(self, data: bytes) -> None:
         """Count what comes, for bodies sent in chunks."""
+        if self.incoming is not None:
+            self._take(self.incoming, data)
+            return
         self._received += len(data)
         if self._received > MAX_BODY:
             self._refuse()
@@ -63,11 +82,60 @@ class BoundedRequest(Request):
             self.loseConnection()
 
     def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
-        """Route what was not refused."""
-        if self._refused:
+        """Route what was not refused, nor routed before."""
+        if self.incoming is not None:
+            # It was not there to be saved if the client was held up when its body ended.
+            self.channel._savedTimeOut = IDLE_TIMEOUT
+            self.incoming.ended()
+            if self._answered:
+                super().finish()
+        elif self._refused:
             self.loseConnection()
         else:
             super().requestReceived(command, path, version)
+
+    def write(self, data: bytes) -> None:
+        """Write the answer; one that comes before the body has ended is complete with its first piece."""
+        if self.incoming is not None and not self.incoming.complete and not self.startedWriting:
+            self.setHeader(b"content-length", b"%d" % len(data))
+            self.setHeader(b"connection", b"close")
+            self.channel.persistent = False
+        super().write(data)
+
+    def finish(self) -> None:
+        """Finish, but not before the body has ended: Twisted could not tell what follows from the next request."""
+        if self.incoming is None or self.incoming.complete:
+            super().finish()
+        else:
+            self._answered = True
+            self.incoming.forget()
+
+    def connectionLost(self, reason: Failure) -> None:
+        """The client has gone."""
+        if self.incoming is not None:
+            self.incoming.lose()
+        super().connectionLost(reason)
+
+    def _take(self, incoming: Incoming, data: bytes) -> None:
+        incoming.received(data)
+        if self._answered:
+            self._received += len(data)
+            if self._received > MAX_UNREAD:
+                self.loseConnection()
+
+    def _hold_up(self) -> None:
+        channel: Any = self.channel
+        channel.transport.pauseProducing()
+        # It is not the client who is slow.
+        channel.setTimeout(None)
+
+    def _let_go_on(self) -> None:
+        channel: Any = self.channel
+        if channel is None:
+            return
+        channel.transport.resumeProducing()
+        if self.incoming is not None and not self.incoming.complete:
+            channel.setTimeout(IDLE_TIMEOUT)
 
     def process(self) -> None:
         """Route by the path, which klein takes to be UTF-8."""
@@ -117,11 +185,20 @@ class BoundedSite(Site):
     requestFactory = BoundedRequest
     noisy = False
 
-    def __init__(self, resource: Any, meter: Meter, **keywords: Any) -> None:
+    def __init__(
+        self,
+        resource: Any,
+        meter: Meter,
+        *,
+        arriving: Callable[[bytes, bytes, bytes], bool] = lambda *_: False,
+        **keywords: Any,
+    ) -> None:
+        """`arriving` says of a method, a path and a content type whether such a body is taken as it arrives."""
         # A form is another content type like any other: not to be parsed, and refused by the routes.
         super().__init__(resource, timeout=IDLE_TIMEOUT, parsePOSTFormSubmission=False, **keywords)
         self.displayTracebacks = False
         self.meter = meter
+        self.arriving = arriving
 
     def log(self, request: Any) -> None:
         """Nothing: outcomes are logged where they happen."""
