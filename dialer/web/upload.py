@@ -36,7 +36,7 @@ def _parameters() -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, info in ContactIn.model_fields.items():
         if name == "priority":
-            found[name] = (whole(1, 10) | None, None)
+            found[name] = (whole(1, 10), None)
         elif name not in ("id", "customer_number", "campaign_contact_id", "scheduling_metadata"):
             kind = cast(Any, info.annotation) | None
             found[name] = (
