@@ -110,6 +110,7 @@ def test_no_piece_is_made_for_a_client_that_does_not_keep_up() -> None:
     assert_that(client.numbers.wanted, has_length(2))
     client.transport.producer.resumeProducing()
     assert_that(client.numbers.wanted, has_length(3))
+    client.numbers.give(None)
 
 
 def test_a_client_that_goes_ends_the_making_of_pieces() -> None:
