@@ -7,6 +7,8 @@ from setuptools import find_packages, setup
 # Each range starts at the version the tests ran with and ends before the next release that may break us.
 REQUIRES = [
     "attrs>=26.1,<27",
+    "click>=8.5.1,<9",
+    "httpx>=0.28.1,<0.29",
     "jinja2>=3.1.6,<4",
     "klein>=24.8,<25",
     "markdown-it-py>=4.3,<5",
@@ -61,6 +63,7 @@ setup(
         "dialer.web": ["documentation/*"],
     },
     install_requires=REQUIRES,
+    entry_points={"console_scripts": ["dialer = dialer.cli.main:main"]},
     extras_require={"test": TEST},
     zip_safe=False,
 )

@@ -76,9 +76,9 @@ class Columns:
             raise ListError("the first line must name the columns; none of them is a field of a contact")
         return cls(header, fields, defaults)
 
-    def missing(self) -> str | None:
-        """A field that every contact needs and no row can have."""
-        return next((name for name in REQUIRED if name not in self.fields and name not in self.defaults), None)
+    def missing(self, required: Sequence[str]) -> str | None:
+        """A field of those that no row can have."""
+        return next((name for name in required if name not in self.fields and name not in self.defaults), None)
 
     def values(self, cells: Sequence[str]) -> dict[str, Any]:
         """A row as a contact is posted: empty cells are absent, and spaces around a cell are not part of it."""

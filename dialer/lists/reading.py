@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import orjson
 from attrs import field, frozen
 
-from dialer.lists.columns import Columns, ListError, field_named, with_defaults
+from dialer.lists.columns import REQUIRED, Columns, ListError, field_named, with_defaults
 from dialer.lists.records import DELIMITERS, Record, Records
 
 CSV = "text/csv"
@@ -50,11 +50,15 @@ class CsvReader:
     """
 
     def __init__(
-        self, defaults: Mapping[str, Any], mapping: Mapping[str, str] | None = None, *, complete: bool = True
+        self,
+        defaults: Mapping[str, Any],
+        mapping: Mapping[str, str] | None = None,
+        *,
+        required: Sequence[str] = REQUIRED,
     ) -> None:
         self._defaults = defaults
         self._mapping = mapping or {}
-        self._complete = complete
+        self._required = required
         self._records = Records()
         self._number = 0
         self._begun = False
@@ -116,7 +120,7 @@ class CsvReader:
         # Of several that part it equally well the first.
         _, self._records.delimiter, names = max(found, key=lambda each: each[0])
         columns = Columns.of(names, self._defaults, self._mapping)
-        if self._complete and (missing := columns.missing()):
+        if missing := columns.missing(self._required):
             raise ListError(f"there is no column for {missing}", missing)
         self.columns = columns
 

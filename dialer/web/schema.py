@@ -307,6 +307,16 @@ def parse_reply(data: object) -> AgentReply:
     return AgentReply(contact_id=reply.uuid, agent=reply.agent, queue=reply.queue)
 
 
+def check_field(name: str, value: object) -> None:
+    """Check one field of a contact by its public name, as far as it can be wrong by itself. Raises Invalid."""
+    info = next(info for info in ContactIn.model_fields.values() if info.alias == name)
+    kind: Any = info.annotation
+    try:
+        TypeAdapter(Annotated[kind, Field(description=info.description), *info.metadata]).validate_python(value)
+    except ValidationError:
+        raise Invalid(f"{name} must be {info.description}", name) from None
+
+
 _CONTACT = TypeAdapter(ContactIn)
 _REPLY = TypeAdapter(AgentReplyIn)
 

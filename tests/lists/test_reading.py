@@ -26,7 +26,7 @@ def read(reader: Reader, data: bytes, size: int = 65_536) -> list[Row]:
 
 
 def csv(data: bytes, size: int = 65_536, **options: Any) -> list[Row]:
-    return read(CsvReader(options.pop("defaults", {}), complete=False, **options), data, size)
+    return read(CsvReader(options.pop("defaults", {}), required=(), **options), data, size)
 
 
 def values(rows: list[Row]) -> list[dict[str, Any] | None]:
@@ -151,7 +151,7 @@ def test_a_quote_that_is_not_closed_within_the_greatest_length_costs_its_own_row
 
 @pytest.mark.parametrize("before", [b"", b'x,"y\n'], ids=["alone", "in quotes"])
 def test_a_row_that_is_too_long_is_not_kept(before: bytes) -> None:
-    reader = CsvReader({}, complete=False)
+    reader = CsvReader({}, required=())
     rows = list(reader.feed(b"id,ivr\n" + before))
     for _ in range(40):
         rows += reader.feed(b"a" * 65_536)
@@ -172,7 +172,7 @@ def test_what_is_no_utf_8_stands_out_and_harms_no_other_row() -> None:
 
 @given(st.lists(st.binary(max_size=60), max_size=8))
 def test_any_bytes_after_a_header_give_rows_or_problems(pieces: list[bytes]) -> None:
-    reader = CsvReader({}, complete=False)
+    reader = CsvReader({}, required=())
     rows = list(reader.feed(HEADER))
     for piece in pieces:
         rows += reader.feed(piece)
