@@ -9,7 +9,7 @@ from rich.table import Table
 
 from dialer.cli.common import asks_the_dialer
 from dialer.cli.exits import Failure
-from dialer.cli.output import console, give_json, rows, say, table
+from dialer.cli.output import console, give_json, note, rows, say, table
 from dialer.cli.service import Service
 
 STATUSES = ("pending", "agent_pending", "dialed", "stopped", "ended", "failed")
@@ -95,6 +95,7 @@ def purge(campaign_id: str, yes: bool, service: Service, as_json: bool) -> None:
         try:
             sure = click.confirm(question, err=True)
         except click.Abort:
+            note("")
             sure = False
         if not sure:
             raise Failure("nothing was removed", code="not_confirmed")

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from dialer.addresses import base_url
-from dialer.cli.exits import JSON
+from dialer.cli.exits import Failure
 from dialer.cli.service import Service
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -20,29 +20,27 @@ def _url(_context: click.Context, _parameter: click.Parameter, value: str) -> st
         return base_url(value)
     except ValueError:
         raise click.BadParameter(
-            "a base URL, such as http://127.0.0.1:8080, without user, query and fragment"
+            "must be a base URL, such as http://127.0.0.1:8080, without user, query and fragment"
         ) from None
-
-
-def _json(context: click.Context, _parameter: click.Parameter, value: bool) -> bool:
-    context.meta[JSON] = value
-    return value
 
 
 def as_json_option(command: F) -> F:
     """`--json`, as the argument `as_json`."""
     text = "Give one JSON document, or JSON lines, instead of text."
-    return click.option("--json", "as_json", is_flag=True, is_eager=True, callback=_json, help=text)(command)
+    return click.option("--json", "as_json", is_flag=True, help=text)(command)
 
 
 def asks_the_dialer(command: Callable[..., Any]) -> Callable[..., Any]:
     """`--url`, `--token` and `--json`; the command gets `service` and `as_json`."""
 
     @functools.wraps(command)
-    def asking(*arguments: Any, url: str, token: str | None, **options: Any) -> Any:
+    def asking(*arguments: Any, url: str, token: str | None, as_json: bool, **options: Any) -> Any:
         service = Service(url, token)
         try:
-            return command(*arguments, service=service, **options)
+            return command(*arguments, service=service, as_json=as_json, **options)
+        except Failure as error:
+            error.as_json = as_json
+            raise
         finally:
             service.close()
 

@@ -41,11 +41,11 @@ class Failure(click.ClickException):
         super().__init__(message)
         self.code = code
         self.field = field
+        self.as_json = False
 
     def show(self, file: IO[Any] | None = None) -> None:
         """Tell it."""
-        context = click.get_current_context(silent=True)
-        if context is not None and context.meta.get(JSON):
+        if self.as_json:
             error = {"code": self.code, "message": self.message, "field": self.field}
             click.echo(orjson.dumps({"error": error}))
         else:
@@ -69,7 +69,3 @@ class Unreachable(Failure):
 
 class Unanswered(Unreachable):
     """What was asked may have been done, but there was no answer."""
-
-
-JSON = "dialer.json"
-"""Where a context keeps whether --json was given."""

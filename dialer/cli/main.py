@@ -18,7 +18,7 @@ from dialer.cli.load import load
 from dialer.cli.watch import watch
 
 
-@click.group(context_settings={"help_option_names": ["--help", "-h"], "max_content_width": 100})
+@click.group("dialer", context_settings={"help_option_names": ["--help", "-h"], "max_content_width": 100})
 @click.version_option(version("dialer"), message="%(version)s")
 def cli() -> None:
     """Load contacts into a dialer, see what it does, and control it.
@@ -36,7 +36,7 @@ for command in (load, campaigns, watch, start, stop, purge, contact, explain, ex
 def main() -> None:
     """The entry point."""
     try:
-        code = cli.main(standalone_mode=False)
+        code = cli.main(prog_name="dialer", standalone_mode=False)
         sys.exit(code or 0)
     except click.exceptions.Exit as ended:
         sys.exit(ended.exit_code)

@@ -128,6 +128,11 @@ def python(built: Built, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return python
 
 
+def test_the_wheel_brings_the_command(python: Path, tmp_path: Path) -> None:
+    command = python.parent / "dialer"
+    assert_that(run(command, "load", "--help", cwd=tmp_path), starts_with("Usage: dialer load [OPTIONS] FILE"))
+
+
 @sure
 async def test_it_starts_elsewhere_with_what_it_says_that_it_requires(
     street: Street, python: Path, tmp_path: Path
