@@ -59,7 +59,7 @@ class Contacts:
         others={503: UploadedInPart},
     )
     async def post_contacts(self, request: IRequest) -> object:
-        """A list of contacts: in JSON stored whole or not at all, as CSV or JSON lines of any length each row for itself.
+        """A list of contacts: in JSON stored whole or not at all, as CSV or JSON lines of any length row by row.
 
         Of JSON lines, each line is one contact. The first line of CSV names the columns by the fields of a contact, in
         any case, with or without spaces, `_` and `-`; other columns are ignored. The delimiter is comma, semicolon or

@@ -39,12 +39,8 @@ def _parameters() -> dict[str, Any]:
             found[name] = (whole(1, 10), None)
         elif name not in ("id", "customer_number", "campaign_contact_id", "scheduling_metadata"):
             kind = cast(Any, info.annotation) | None
-            found[name] = (
-                Annotated[
-                    kind, Field(description=info.description, json_schema_extra=info.json_schema_extra), *info.metadata
-                ],
-                None,
-            )
+            said = Field(description=info.description, json_schema_extra=info.json_schema_extra)
+            found[name] = (Annotated[kind, said, *info.metadata], None)
     return found
 
 
