@@ -113,7 +113,7 @@ async def test_the_readmes_examples_work_in_their_order_and_answer_what_is_shown
         if example.command.endswith("/metrics"):
             assert_that(body, contains_string("\ndialer_ready 1.0\n"))
         else:
-            assert_that(body, matches_regexp(r"\A[{\[].*[}\]]\Z"), example.command)
+            assert_that(body, matches_regexp(r"(?s)\A[{\[].*[}\]]\n?\Z"), example.command)
         if example.shown:
             assert_that(body, matches_regexp(example.answer), example.command)
         await world.until(lambda: settled(world), "the contacts to go their way")
