@@ -99,6 +99,8 @@ class BoundedRequest(Request):
         if self.incoming is not None and not self.incoming.complete and not self.startedWriting:
             self.setHeader(b"content-length", b"%d" % len(data))
             self.setHeader(b"connection", b"close")
+            # It would be told to go on sending.
+            self.requestHeaders.removeHeader(b"expect")
             self.channel.persistent = False
         super().write(data)
 

@@ -26,11 +26,14 @@ class Lists:
     got: list[bytes] = field(factory=list)
     steps: list[Deferred[Exception | None]] = field(factory=list)
     lost: bool = False
+    at_once: Exception | None = None
 
     @endpoint("POST", "/lists", scope=Scope.CONTACTS, arriving={"text/csv": str})
     async def post_list(self, request: Any) -> object:
         """How much it was."""
         incoming: Incoming = request.incoming
+        if self.at_once is not None:
+            raise self.at_once
         try:
             while True:
                 self.steps.append(Deferred())
@@ -171,6 +174,22 @@ def test_an_early_answer_is_complete_at_once_and_the_connection_ends_with_the_bo
     client.send(b"x" * ENOUGH)
     assert_that(client.transport.disconnecting, is_(True))
     assert_that(client.received, ends_with(body))
+
+
+def test_a_client_that_asks_whether_to_send_is_told_to_unless_it_is_refused_at_once() -> None:
+    client = Client()
+    client.begin(3, "Expect: 100-continue")
+    assert_that(client.received, equal_to("HTTP/1.1 100 Continue\r\n\r\n"))
+    client.lists.go_on()
+    client.send(b"abc")
+    client.lists.go_on()
+    assert_that(client.received, contains_string("\r\n\r\nHTTP/1.1 200 OK"))
+    client.lists.at_once = HttpError(400, "invalid", "no")
+    client.transport.clear()
+    client.begin(3, "Expect: 100-continue")
+    assert_that(client.received, starts_with("HTTP/1.1 400 "))
+    assert_that(client.received, not_(contains_string("100 Continue")))
+    client.send(b"abc")
 
 
 def test_a_client_that_goes_on_for_long_after_an_early_answer_is_cut_off() -> None:
