@@ -6,6 +6,7 @@ import gzip
 import io
 import os
 import sys
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any, BinaryIO, cast
@@ -15,6 +16,7 @@ from dialer.cli.exits import Failure
 PIECE = 65_536
 """Bytes that are read at once."""
 
+_UNREADABLE = (OSError, EOFError, zlib.error)
 _JSON_NAMES = (".jsonl", ".ndjson", ".json")
 
 
@@ -32,7 +34,7 @@ class Source:
             packed = begin.peek(2)[:2] == b"\x1f\x8b"
             self._file = cast(IO[bytes], gzip.GzipFile(fileobj=begin)) if packed else cast(IO[bytes], begin)
             self._first = self._file.read(PIECE)
-        except (OSError, EOFError) as error:
+        except _UNREADABLE as error:
             raise self._unreadable(error) from None
         self.is_json = kind == "ndjson" if kind else self._looks_like_json(path)
 
@@ -48,7 +50,7 @@ class Source:
             yield data
             try:
                 data = self._file.read(PIECE)
-            except (OSError, EOFError) as error:
+            except _UNREADABLE as error:
                 raise self._unreadable(error) from None
 
     def close(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from enum import StrEnum
 from typing import Annotated, Any, Literal, cast
 
@@ -122,11 +122,11 @@ class _Csv:
     """A header and a row for each contact; nothing in them is a formula."""
 
     def __init__(self) -> None:
-        self.head = _line(SHOWN)
+        self.head = _lines([SHOWN])
         self.foot = b""
 
     def rows(self, contacts: Sequence[Contact]) -> bytes:
-        return b"".join(_line([_cell(value) for value in render_contact(contact).values()]) for contact in contacts)
+        return _lines([_cell(value) for value in render_contact(contact).values()] for contact in contacts)
 
 
 class _JsonLines:
@@ -166,7 +166,7 @@ def _cell(value: object) -> str:
     return defused(str(text))
 
 
-def _line(cells: Sequence[str]) -> bytes:
+def _lines(rows: Iterable[Sequence[str]]) -> bytes:
     buffer = io.StringIO()
-    csv.writer(buffer).writerow(cells)
+    csv.writer(buffer).writerows(rows)
     return buffer.getvalue().encode()

@@ -213,6 +213,17 @@ async def test_a_packed_list_and_one_from_stdin_are_loaded_alike(world: World, t
 
 
 @sure
+async def test_a_packed_list_that_is_damaged_or_cut_is_told(world: World, tmp_path: Path) -> None:
+    packed = gzip.compress(f"id,customerNumber,campaignId\n{campaign()},1,c\n".encode())
+    file = tmp_path / "list.csv.gz"
+    for damaged in (packed[:-9], packed[:12] + b"\xff\xff\xff" + packed[15:]):
+        file.write_bytes(damaged)
+        ended = await run(world, "load", file, *COMMON)
+        assert_that(ended.code, is_(1))
+        assert_that(ended.err, starts_with(f"dialer: {file} cannot be read: "))
+
+
+@sure
 async def test_a_list_of_several_batches_is_loaded_whole(world: World, tmp_path: Path) -> None:
     name = campaign()
     rows = "".join(f"{number:05},{name}\n" for number in range(2500))
