@@ -36,12 +36,17 @@ class Ended:
         return json.loads(self.out)
 
 
-async def run(where: World | str, *arguments: str | Path, input: str | bytes | None = None) -> Ended:
+async def run(
+    where: World | str,
+    *arguments: str | Path,
+    input: str | bytes | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> Ended:
     """Run a command beside its dialer."""
     url = where if isinstance(where, str) else where.url
     texts = [str(argument) for argument in arguments]
-    environment = {"DIALER_URL": url, "DIALER_TOKEN": "t0ken"}
-    result = await deferToThread(CliRunner().invoke, cli, texts, input=input, env=environment)
+    settings = {"DIALER_URL": url, "DIALER_TOKEN": "t0ken"} | dict(environment or {})
+    result = await deferToThread(CliRunner().invoke, cli, texts, input=input, env=settings)
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
     return Ended(result.exit_code, result.stdout, result.stderr)

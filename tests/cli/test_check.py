@@ -18,7 +18,7 @@ from hamcrest import (
     starts_with,
 )
 
-from tests.cli.runner import Ended, spawn
+from tests.cli.runner import Ended, run, spawn
 from tests.service import shared
 from tests.service.lists import LATER, campaign
 from tests.service.world import World, database_url, ivr
@@ -92,9 +92,8 @@ async def test_a_wrong_password_and_a_missing_database_are_told_without_a_passwo
 
 
 @sure
-async def test_a_variable_that_is_wrong_is_named(world: World, tmp_path: Path) -> None:
-    environment = configured(world, CALLS_PER_SECOND="many")
-    ended = await spawn("check", "--json", environment=environment, cwd=tmp_path)
+async def test_a_variable_that_is_wrong_is_named(world: World) -> None:
+    ended = await run(world, "check", "--json", environment=configured(world, CALLS_PER_SECOND="many"))
     assert_that(ended.code, is_(1))
     assert_that(found(ended)["configuration"]["message"], starts_with("CALLS_PER_SECOND='many' is not allowed: "))
 

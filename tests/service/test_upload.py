@@ -173,7 +173,7 @@ async def test_of_the_rejected_rows_the_first_thousand_are_shown(world: World) -
 
 @sure
 async def test_no_more_of_a_list_is_held_than_a_batch_and_two_reads_of_a_socket(world: World) -> None:
-    name, many = campaign(), 20_000
+    name, many = campaign(), 10_000
     filler = b";" + b"x" * 500 + b"\r\n"
     held: list[int] = []
     batches: list[int] = []
