@@ -70,12 +70,14 @@ class Contacts:
         """
         incoming: Incoming | None = cast(Any, request).incoming
         if incoming is not None:
+            if (request.getHeader(b"content-encoding") or b"identity").lower() != b"identity":
+                raise HttpError(415, "unsupported_encoding", "send the list unpacked", field="Content-Encoding")
             reader = reader_for(content_type(request) or "", cast(Any, request).args)
             return await self._uploads.take(incoming, reader)
         contacts: list[NewContact] = []
 
         def check() -> Iterator[None]:
-            listed = yield from posted_steps(request)
+            listed = yield from posted_steps(request, others=(CSV, NDJSON))
             yield
             for step in parse_contacts_steps(listed):
                 contacts.extend(step)

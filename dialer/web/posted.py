@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from typing import Any
 
 from twisted.web.iweb import IRequest
@@ -28,14 +28,15 @@ def posted(request: IRequest) -> object:
     return parse_json(_json_body(request))
 
 
-def posted_steps(request: IRequest) -> Generator[None, None, object]:
-    """The same of what may be a long list, read in steps."""
-    return parse_json_steps(_json_body(request))
+def posted_steps(request: IRequest, *, others: Sequence[str] = ()) -> Generator[None, None, object]:
+    """The same of what may be a long list, read in steps; a 415 names the `others` that are taken, too."""
+    return parse_json_steps(_json_body(request, others))
 
 
-def _json_body(request: IRequest) -> bytes:
+def _json_body(request: IRequest, others: Sequence[str] = ()) -> bytes:
     if content_type(request) not in (None, JSON):
-        raise HttpError(415, "unsupported_media_type", "send application/json", field="Content-Type")
+        wanted = " or ".join((JSON, *others))
+        raise HttpError(415, "unsupported_media_type", f"send {wanted}", field="Content-Type")
     content: Any = request.content
     body: bytes = content.read()
     return body

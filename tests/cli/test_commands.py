@@ -21,6 +21,7 @@ from hamcrest import (
     contains_string,
     equal_to,
     has_entries,
+    has_items,
     has_length,
     is_,
     matches_regexp,
@@ -317,6 +318,18 @@ async def test_the_reasons_for_not_dialing_are_said_as_the_dialer_says_them(stan
         stand_in.asked,
         contains_exactly(("/explain", token), ("/campaign/a%20b/explain", token), ("/explain", token)),
     )
+
+
+@sure
+async def test_a_campaign_that_is_not_dialed_is_explained(world: World) -> None:
+    name = campaign()
+    await world.load(waiting(name))
+    ended = await run(world, "explain", name)
+    assert_that(ended.code, is_(0))
+    assert_that(ended.out, starts_with("Not dialing.\n- 1 contact is before its start time"))
+    assert_that(ended.out.splitlines()[-1], equal_to(f"Next: {LATER}"))
+    ended = await run(world, "explain", "--json")
+    assert_that(ended.json.keys(), has_items("dialing", "reasons", "next"))
 
 
 @pytest.mark.parametrize(

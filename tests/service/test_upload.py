@@ -31,7 +31,7 @@ from dialer.web.incoming import ENOUGH, Incoming
 from dialer.web.site import MAX_BODY
 from dialer.web.upload import SHOWN
 from tests.service import shared
-from tests.service.lists import HEADER, LATER, NDJSON, campaign, rows, upload
+from tests.service.lists import CSV, HEADER, LATER, NDJSON, campaign, rows, upload
 from tests.service.shared import Outage
 from tests.service.world import World, ivr
 
@@ -159,6 +159,16 @@ async def test_a_list_that_cannot_be_read_as_a_whole_is_refused(
     reply = await upload(world, body, query=query)
     assert_that(reply.status, equal_to(400))
     assert_that(reply.body, equal_to({"error": {"code": "invalid", "message": message, "field": field}}))
+
+
+@sure
+async def test_a_list_that_is_packed_or_of_another_type_is_refused(world: World) -> None:
+    headers = {"Content-Type": CSV, "Content-Encoding": "gzip"}
+    reply = await world.request("POST", "/contacts", data=b"x", headers=headers)
+    assert_that((reply.status, reply.body["error"]["field"]), equal_to((415, "Content-Encoding")))
+    reply = await upload(world, b"x", "application/xml")
+    message = "send application/json or text/csv or application/x-ndjson"
+    assert_that((reply.status, reply.body["error"]["message"]), equal_to((415, message)))
 
 
 @sure
