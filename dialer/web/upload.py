@@ -27,7 +27,7 @@ SHOWN = 1000
 STORING = 2
 """Uploads that store rows at the same time; the others wait, so that dialing finds a connection to the database."""
 
-BATCH_TEXT = 4_000_000
+BATCH_TEXT = 1_000_000
 """Characters of metadata in a batch, past which it is stored before it has ADD_AT_ONCE rows."""
 
 
