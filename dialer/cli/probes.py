@@ -95,7 +95,13 @@ async def probe_switch(
 ) -> list[Finding]:
     """One EFSwitch, and the gateways there that contacts wait for."""
     name = f"EFSwitch {host}:{port}"
-    session = Session(reactor, on_event=lambda _: None, on_lost=lambda: None, command_timeout=PATIENCE)
+    session = Session(
+        reactor,
+        on_event=lambda _: None,
+        on_lost=lambda: None,
+        on_dropped=lambda: None,
+        command_timeout=PATIENCE,
+    )
     endpoint = HostnameEndpoint(reactor, host, port, timeout=PATIENCE)
     try:
         await connectProtocol(endpoint, session.protocol).addTimeout(PATIENCE, reactor)

@@ -17,6 +17,7 @@ from dialer.web.api import Api
 from dialer.web.endpoint import Scope, endpoint
 from dialer.web.incoming import ENOUGH, BodyLost, Incoming
 from dialer.web.site import IDLE_TIMEOUT, MAX_BODY, MAX_UNREAD, BoundedSite
+from tests.told import Told
 
 
 @define
@@ -63,7 +64,7 @@ class Client:
 
     def __attrs_post_init__(self) -> None:
         api = Api([self.lists])
-        site = BoundedSite(api.resource(), arriving=api.arriving, reactor=self.clock)
+        site = BoundedSite(api.resource(), Told(), arriving=api.arriving, reactor=self.clock)
         self.channel = site.buildProtocol(None)
         self.channel.callLater = self.clock.callLater
         self.channel.makeConnection(self.transport)
