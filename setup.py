@@ -43,6 +43,7 @@ TEST = [
     "pytest-xdist>=3.8,<4",
     "PyYAML>=6,<7",
     "ruff==0.17.6",
+    "selenium>=4.51,<5",
     "setuptools>=75,<83",  # as in pyproject.toml: a test builds the wheel without the network
 ]
 
@@ -60,7 +61,7 @@ setup(
         "dialer.sql": ["*/*.sql"],
         "dialer": ["py.typed"],
         "dialer.sandbox": ["samples/*"],
-        "dialer.web": ["documentation/*"],
+        "dialer.web": ["documentation/*", "static/*"],
     },
     install_requires=REQUIRES,
     entry_points={"console_scripts": ["dialer = dialer.cli.main:main"]},

@@ -149,6 +149,11 @@ class Connector:
         return self._reachability.up
 
     @property
+    def known(self) -> bool:
+        """Whether anything is known of the VC yet."""
+        return self._reachability.known
+
+    @property
     def reason(self) -> str:
         """Why `up` is what it is."""
         return self._reachability.reason

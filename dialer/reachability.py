@@ -51,6 +51,11 @@ class Reachability:
         """For how long it has not answered, and why it last did not; None while it does, or was not asked yet."""
         return self._watch.trouble
 
+    @property
+    def known(self) -> bool:
+        """Whether anything is known of the peer yet."""
+        return self._known is not None
+
     def start(self) -> None:
         """Probe now, and again whenever nothing was asked for PROBE_INTERVAL."""
         self._looping.start(PROBE_INTERVAL)

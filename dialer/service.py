@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from prometheus_client import CollectorRegistry
@@ -32,7 +33,10 @@ from dialer.meter import Meter, Turn
 from dialer.metrics.exposition import Exposition
 from dialer.metrics.recorder import Recorder
 from dialer.metrics.state import Measured
+from dialer.live import Live
 from dialer.outbox import Outbox
+from dialer.outcomes import Outcomes
+from dialer.picture import Photographer
 from dialer.placing import Placing
 from dialer.reconcile import Reconcile
 from dialer.retention import Retention
@@ -46,8 +50,10 @@ from dialer.store.database import Database, DatabaseError
 from dialer.store.explain import ExplainStore
 from dialer.store.figures import FiguresStore
 from dialer.store.history import HistoryStore
+from dialer.store.listing import ListingStore
 from dialer.store.migrate import migrate
 from dialer.store.outbox import OutboxStore
+from dialer.store.outcomes import OutcomeStore
 from dialer.store.queue import QueueStore
 from dialer.store.results import ResultStore
 from dialer.store.retention import RetentionStore
@@ -63,8 +69,10 @@ from dialer.web.docs import Docs
 from dialer.web.explain import Explain
 from dialer.web.health import Health
 from dialer.web.metrics import Metrics
+from dialer.web.listing import Listing
 from dialer.web.notifications import Notifications
 from dialer.web.openapi import describe
+from dialer.web.pages import Pages
 from dialer.web.replies import Replies
 from dialer.web.results import Results
 from dialer.web.site import BoundedSite
@@ -364,17 +372,32 @@ class Parts:
             status=status,
         )
         figures = FiguresStore(self.database, outbox, owner=owner)
+        campaigns = CampaignStore(self.database, self.history)
+        outcomes = Outcomes(clock, OutcomeStore(self.database))
+        photographer = Photographer(
+            reactor,
+            lambda: datetime.now(UTC),
+            self.database,
+            campaigns,
+            outcomes,
+            status,
+            self.fleet,
+            self.connector,
+            name=owner,
+        )
         self.api = Api(
             [
                 Contacts(self.contacts, self.history, on_contacts=self._wake),
                 Replies(self.agents),
-                Campaigns(CampaignStore(self.database, self.history), on_contacts=self._wake),
+                Campaigns(campaigns, on_contacts=self._wake),
                 Results(ResultStore(self.database)),
+                Listing(campaigns, ListingStore(self.database), outcomes),
                 Notifications(outbox, on_resend=self.outbox.wake),
                 Explain(explainer),
                 Health(status),
                 Metrics(Exposition(reactor, registry, measured, figures)),
                 Docs(lambda: describe(ENDPOINTS)),
+                Pages(Live(clock, photographer.take)),
             ]
         )
 

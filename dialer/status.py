@@ -46,14 +46,18 @@ class StatusReport:
         self._speed = speed
         self._starting = starting
 
-    async def report(self) -> dict[str, Any]:
-        """The object of `GET /status`; the counts are None while the database is down."""
+    async def report(self, *, wait: bool = True) -> dict[str, Any]:
+        """The object of `GET /status`; the counts are None while the database is down.
+
+        Without `wait` a database that is known to be down is not waited for.
+        """
         own: int | None = None
         total: int | None = None
         backlog: Backlog | None = None
-        with suppress(DatabaseError):
-            own, total = await self._contacts.count_active()
-            backlog = await self._outbox.backlog()
+        if wait or self._database.up:
+            with suppress(DatabaseError):
+                own, total = await self._contacts.count_active()
+                backlog = await self._outbox.backlog()
         slowed = self._limits.rates()
         return {
             "maxConcurrentCalls": self._capacity,

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import Enum
 
-from attrs import define, field
+from attrs import define, field, frozen
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
@@ -44,6 +44,16 @@ def read_status(answer: str) -> GatewayStatus | None:
     return GatewayStatus.UP if status[1].split(" ")[0] == "UP" else GatewayStatus.DOWN
 
 
+@frozen
+class KnownGateway:
+    """What was last heard of a gateway, since when that is so, and when it was heard; in `clock.seconds()`."""
+
+    gateway_id: str
+    status: GatewayStatus
+    since: float
+    heard: float
+
+
 @define(eq=False)
 class _Answer:
     """A question asked, and who waits for its answer; once it is there, what it was and when it came."""
@@ -62,6 +72,12 @@ class Gateways:
         self._clock = clock
         self._ask = ask
         self._answers: dict[str, _Answer] = {}
+        self._known: dict[str, KnownGateway] = {}
+
+    @property
+    def known(self) -> Sequence[KnownGateway]:
+        """The gateways that this connection was asked about, MAX_KEPT at most, in the order of their names."""
+        return sorted(self._known.values(), key=lambda known: known.gateway_id)
 
     def status(self, gateway_id: str) -> Deferred[GatewayStatus]:
         """Fires with the status, not older than FRESH; fails as `ask` does.
@@ -95,9 +111,19 @@ class Gateways:
             self.log.warn("no status of gateway {gateway} in {answer!r}", gateway=gateway_id, answer=text[:200])
             status = GatewayStatus.DOWN
         answer.status, answer.at = status, self._clock.seconds()
+        self._note(gateway_id, status)
         askers, answer.askers = answer.askers, []
         for asker in askers:
             asker.callback(status)
+
+    def _note(self, gateway_id: str, status: GatewayStatus) -> None:
+        now = self._clock.seconds()
+        before = self._known.pop(gateway_id, None)
+        since = now if before is None or before.status is not status else before.since
+        # The one that was asked about last stands last.
+        self._known[gateway_id] = KnownGateway(gateway_id, status, since, now)
+        if len(self._known) > MAX_KEPT:
+            del self._known[next(iter(self._known))]
 
     def _unanswered(self, failure: Failure, gateway_id: str, answer: _Answer) -> None:
         if self._answers.get(gateway_id) is answer:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import orjson
@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
 from dialer.esl.errors import CommandRefused, EslError
-from dialer.esl.gateways import Gateways, GatewayStatus
+from dialer.esl.gateways import Gateways, GatewayStatus, KnownGateway
 from dialer.esl.protocol import EslProtocol
 from dialer.esl.wire import Event
 
@@ -63,6 +63,11 @@ class Session:
     async def gateway(self, gateway_id: str) -> GatewayStatus:
         """Whether a gateway can be used."""
         return await self._gateways.status(gateway_id)
+
+    @property
+    def gateways(self) -> Sequence[KnownGateway]:
+        """What was heard of gateways on this connection."""
+        return self._gateways.known
 
     async def originate(self, arguments: str, job_id: str) -> str:
         """Place a call in the background; its Job-UUID. The command is written before this first waits."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from random import Random
 from typing import Any, TypeVar
@@ -16,7 +16,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from dialer.esl.errors import ConnectionLostError, EslError, NotSent, SwitchDown, WireError
-from dialer.esl.gateways import GatewayStatus
+from dialer.esl.gateways import GatewayStatus, KnownGateway
 from dialer.esl.protocol import COMMAND_TIMEOUT
 from dialer.esl.session import OriginateSetting, Session
 from dialer.esl.wire import Event
@@ -137,6 +137,11 @@ class Switch(Service):
     def trouble(self) -> Trouble | None:
         """For how long it has not been ready, and why not; None when it is."""
         return self._watch.trouble
+
+    @property
+    def gateways(self) -> Sequence[KnownGateway]:
+        """What this connection has heard of gateways; nothing while there is none."""
+        return () if self._session is None else self._session.gateways
 
     # What a switch can be asked
 

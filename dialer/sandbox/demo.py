@@ -19,8 +19,9 @@ from twisted.python.failure import Failure
 from twisted.web.client import Agent
 from twisted.web.http_headers import Headers
 
+from dialer.rate import CallRate
 from dialer.sandbox.display import Display, display_for
-from dialer.sandbox.progress import CallRate, Campaign, Counts, Progress, calls_so_far, read_counts, reckon
+from dialer.sandbox.progress import Campaign, Counts, Progress, calls_so_far, read_counts, reckon
 from dialer.sandbox.samples import sample_contacts
 
 POLL_INTERVAL = 1.0

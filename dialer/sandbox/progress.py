@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from attrs import Factory, frozen
-
-RATE_WINDOW = 5.0
-"""Seconds that calls per second are measured over."""
 
 Counts = Mapping[str, Mapping[str, Mapping[str, int]]]
 """By campaign id: `byStatus` and `byCallResult`, each a count by name."""
@@ -101,19 +97,3 @@ def _difference(before: Mapping[str, int], now: Mapping[str, int]) -> dict[str, 
 def calls_so_far(counts: Counts) -> int:
     """The calls that the counts tell of: those under way and those that ended."""
     return sum(of["byStatus"].get("dialed", 0) + of["byStatus"].get("ended", 0) for of in counts.values())
-
-
-class CallRate:
-    """Calls per second over the last RATE_WINDOW seconds."""
-
-    def __init__(self) -> None:
-        self._seen: deque[tuple[float, int]] = deque(maxlen=1_000)
-
-    def note(self, seconds: float, calls: int) -> float:
-        """Take in how many calls there were at that time; returns calls per second, 0 at first."""
-        self._seen.append((seconds, calls))
-        # The newest sample that is at least a window old stays, as the other end of the window.
-        while len(self._seen) > 2 and self._seen[1][0] <= seconds - RATE_WINDOW:
-            self._seen.popleft()
-        began, first = self._seen[0]
-        return max(0.0, (calls - first) / (seconds - began)) if seconds > began else 0.0

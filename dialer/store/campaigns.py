@@ -82,7 +82,7 @@ class CampaignStore:
     ) -> int | None:
         asked = {"campaign_id": campaign_id, "at_once": AT_ONCE}
         ends = [row["arrival"] for row in await self._database.run(sql("campaign_parts"), asked)]
-        if not ends:
+        if not ends and not await self.count(campaign_id):
             return None
         changed = 0
         for after, upto in pairwise([-1, *ends]):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any
+from hashlib import sha256
+from typing import Any, cast
 
 import orjson
-from attrs import frozen
+from attrs import field, frozen
+from twisted.web.http import CACHED
 from twisted.web.iweb import IRequest
 
 from dialer.errors import DialerError
@@ -49,6 +52,25 @@ class Answer:
 
     status: int
     body: object
+
+
+@frozen
+class Content:
+    """A body that is not JSON, ready to be sent. Who has it already, by its hash, is told so in place of it."""
+
+    content_type: str
+    body: bytes
+    headers: Mapping[str, str] = field(factory=dict)
+
+
+def write_content(request: IRequest, content: Content) -> bytes:
+    """Set the headers; the body to return, nothing when the caller has it."""
+    request.setHeader(b"content-type", content.content_type.encode())
+    request.setHeader(b"x-content-type-options", b"nosniff")
+    for name, value in content.headers.items():
+        request.setHeader(name.encode(), value.encode())
+    etag = b'"%s"' % sha256(content.body).hexdigest()[:32].encode()
+    return b"" if cast(Any, request).setETag(etag) is CACHED else content.body
 
 
 def write_json(request: IRequest, value: object, status: int = 200) -> bytes:

@@ -15,13 +15,14 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 
 from dialer.agents import EFSwitchDown, NotWaiting, Stopping, UnknownContact
 from dialer.lists.columns import ListError
+from dialer.live import TooManyLook
 from dialer.placing import NotReady
 from dialer.settlement import Dropped
 from dialer.store.contacts import ContactClash
 from dialer.store.database import DatabaseError
 from dialer.store.outbox import NotResendable
 from dialer.throttle import ThrottleClosed
-from dialer.web.answers import Answer, HttpError, write_error, write_json
+from dialer.web.answers import Answer, Content, HttpError, write_content, write_error, write_json
 from dialer.web.campaigns import Campaigns
 from dialer.web.contacts import Contacts
 from dialer.web.docs import Docs
@@ -30,8 +31,10 @@ from dialer.web.explain import Explain
 from dialer.web.health import Health
 from dialer.web.incoming import BodyLost
 from dialer.web.metrics import Metrics
+from dialer.web.listing import Listing
 from dialer.web.notifications import Notifications
 from dialer.web.posted import media_type
+from dialer.web.pages import Pages
 from dialer.web.replies import Replies
 from dialer.web.results import Results
 from dialer.web.schema import Invalid
@@ -39,7 +42,7 @@ from dialer.web.streaming import Stream, Streamed
 
 ENDPOINTS: Sequence[Endpoint] = [
     each
-    for group in (Contacts, Replies, Campaigns, Results, Notifications, Explain, Health, Metrics, Docs)
+    for group in (Contacts, Replies, Campaigns, Results, Listing, Notifications, Explain, Health, Metrics, Docs, Pages)
     for each in endpoints_of(group)
 ]
 """Everything that is served."""
@@ -116,6 +119,8 @@ class Api:
             value = await handler(request, **parts)
             if isinstance(value, Streamed):
                 return StreamResource(value, self._stream)
+            if isinstance(value, Content):
+                return write_content(request, value)
             answer = value if isinstance(value, Answer) else Answer(200, value)
             return write_json(request, answer.body, answer.status)
         except Exception as error:
@@ -160,6 +165,8 @@ class Api:
                 return HttpError(503, "not_ready", str(error))
             case EFSwitchDown():
                 return HttpError(500, "efswitch_down", str(error))
+            case TooManyLook():
+                return HttpError(503, "too_many", str(error))
             case DatabaseError():
                 return HttpError(503, "database_down", "the database cannot be reached; try again")
             case Stopping() | Dropped() | ThrottleClosed():

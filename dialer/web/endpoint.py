@@ -115,7 +115,7 @@ def endpoint(
     for_browsers: bool = False,
 ) -> Callable[[Handler], Handler]:
     """Declare a handler: a method `async (self, request, **parts of the path)` that returns the answer's JSON value, an
-    Answer or a Streamed, or fails with what `api.py` knows to be an error.
+    Answer, a Content or a Streamed, or fails with what `api.py` knows to be an error.
 
     `takes` and `answers` are types for JSON, or mappings from content types to types.
     The docstring of the handler is its description in the OpenAPI document (CommonMark).

@@ -9,8 +9,9 @@ from hamcrest import assert_that, close_to, contains_exactly, contains_string, e
 from rich.console import Console
 from twisted.internet.task import Clock
 
+from dialer.rate import CallRate
 from dialer.sandbox.display import PlainDisplay, TerminalDisplay, display_for
-from dialer.sandbox.progress import CallRate, Campaign, Counts, Progress, calls_so_far, read_counts, reckon
+from dialer.sandbox.progress import Campaign, Counts, Progress, calls_so_far, read_counts, reckon
 
 
 class Terminal(StringIO):

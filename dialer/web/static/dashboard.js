@@ -1,0 +1,21 @@
+// The dashboard.
+
+import { showOutcomes } from "./chart.js";
+import { showConnection } from "./connection.js";
+import { byId } from "./dom.js";
+import { Live } from "./live.js";
+import { showAlarms, showFigures, showReasons, showSystems } from "./systems.js";
+import { CampaignTable } from "./table.js";
+
+const table = new CampaignTable();
+let outcomes = null;
+
+new Live(({ facts, campaigns }) => {
+  document.body.classList.add("known");
+  showAlarms(facts.alarms);
+  showReasons(facts.explanation);
+  showFigures(facts, campaigns);
+  showSystems(facts);
+  if (facts.outcomes !== outcomes) showOutcomes(byId("outcomes"), (outcomes = facts.outcomes));
+  table.show(campaigns);
+}, showConnection);
