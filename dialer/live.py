@@ -106,8 +106,10 @@ class Viewer:
     async def next(self, seen: Shot | None, seconds: float) -> Shot | None:
         """The latest shot once it is another than `seen`; None when there is none within so many seconds, or it has
         gone meanwhile."""
-        if self._live.latest is None or self._live.latest is seen:
-            await self._bell.wait(seconds)
+        while self._live.latest is None or self._live.latest is seen:
+            # One that was rung for what has been seen since says nothing.
+            if not await self._bell.wait(seconds) or self.gone:
+                break
         latest = self._live.latest
         return None if self.gone or latest is seen else latest
 

@@ -22,7 +22,7 @@ a transaction does not take a minute."""
 AT_ONCE = 10
 """Minutes that one statement counts: some 100,000 contacts of the busiest dialers, well within DB_CONN_TIMEOUT."""
 
-EVERY = 5.0
+EVERY = 3.0
 """Seconds for which a count may be told again."""
 
 

@@ -20,7 +20,6 @@ from dialer.status import StatusReport
 from dialer.store.campaigns import CampaignCount, CampaignStore
 from dialer.store.database import Database, DatabaseError
 
-
 FORGOTTEN = 3600.0
 """Seconds after which a gateway that nobody asked for is no longer shown."""
 

@@ -72,7 +72,7 @@ class Listing:
 
     @endpoint("GET", "/outcomes", scope=Scope.READ, errors=[503])
     async def get_outcomes(self, request: IRequest) -> object:  # noqa: ARG002  as every handler
-        """How contacts ended in each minute of the last hour, at all dialers on the database; up to 5 s old."""
+        """How contacts ended in each minute of the last hour, at all dialers on the database; up to 3 s old."""
         return {
             "minutes": [
                 {"time": shown(minute.began), "byCallResult": minute.counts}

@@ -1,20 +1,30 @@
 -- A page of a campaign's contacts in the order of their arrival: those after %(after)s, of a status and with a result if
--- these are given. Each status is a range of one index that is in this order; which there are is looked up there too.
+-- these are given. Of each status and result of those that are over, which are looked up, there is a range of one index
+-- that is in this order: so many are read of each at most.
 WITH RECURSIVE known AS (
-    (SELECT status FROM contacts WHERE campaign_id = %(campaign_id)s ORDER BY status LIMIT 1)
+    (SELECT status, CASE WHEN status IN ('ended', 'failed') THEN COALESCE(call_result, '') ELSE '' END AS result
+     FROM contacts WHERE campaign_id = %(campaign_id)s ORDER BY 1, 2 LIMIT 1)
     UNION ALL
-    SELECT (SELECT contacts.status FROM contacts
-            WHERE campaign_id = %(campaign_id)s AND contacts.status > known.status ORDER BY contacts.status LIMIT 1)
-    FROM known WHERE known.status IS NOT NULL
+    SELECT next.status, next.result FROM known CROSS JOIN LATERAL (
+        SELECT contacts.status,
+               CASE WHEN contacts.status IN ('ended', 'failed') THEN COALESCE(call_result, '') ELSE '' END AS result
+        FROM contacts
+        WHERE campaign_id = %(campaign_id)s
+          AND (contacts.status,
+               CASE WHEN contacts.status IN ('ended', 'failed') THEN COALESCE(call_result, '') ELSE '' END)
+              > (known.status, known.result)
+        ORDER BY 1, 2 LIMIT 1
+    ) AS next
 ), page AS (
     SELECT found.arrival, found.id
     FROM known CROSS JOIN LATERAL (
         SELECT arrival, id FROM contacts
         WHERE campaign_id = %(campaign_id)s AND contacts.status = known.status AND arrival > %(after)s
-          AND (%(result)s::text IS NULL OR call_result = %(result)s)
+          AND CASE WHEN contacts.status IN ('ended', 'failed') THEN COALESCE(call_result, '') ELSE '' END = known.result
         ORDER BY arrival LIMIT %(limit)s
     ) AS found
-    WHERE %(status)s::text IS NULL OR known.status = %(status)s
+    WHERE (%(status)s::text IS NULL OR known.status = %(status)s)
+      AND (%(result)s::text IS NULL OR known.result = %(result)s)
     ORDER BY found.arrival LIMIT %(limit)s
 )
 -- What was posted besides may be large, a hundred times over: it is not in a list.

@@ -82,13 +82,14 @@ class Browser:
         return await self.call(self.driver.execute_script, source, *arguments)
 
     async def text(self, css: str) -> str:
-        """The text of an element as it is shown."""
-        return str(await self.call(lambda: self.driver.find_element(By.CSS_SELECTOR, css).text))
+        """The text of an element as it is shown, in one line."""
+        text = str(await self.call(lambda: self.driver.find_element(By.CSS_SELECTOR, css).text))
+        return " ".join(text.split())
 
     async def texts(self, css: str) -> list[str]:
-        """The texts of all such elements."""
+        """The texts of all such elements, each in one line."""
         source = "return [...document.querySelectorAll(arguments[0])].map((each) => each.innerText)"
-        return list(await self.script(source, css))
+        return [" ".join(text.split()) for text in await self.script(source, css)]
 
     async def attribute(self, css: str, name: str) -> str | None:
         """An attribute of an element."""

@@ -13,7 +13,7 @@ from tests.browser.chromium import Browser, missing
 
 @pytest.fixture(scope="module")
 def browser(logged_failures: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    """A Chromium with an empty profile. Where none is installed these tests are skipped, unless REQUIRE_CHROMIUM is 1.
+    """A Chromium with an empty profile. Where there is none these tests are skipped, unless REQUIRE_CHROMIUM is 1.
 
     It ends before the module's watch on what is left behind looks: it keeps connections open.
     """

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 from hamcrest import assert_that, empty, equal_to, has_length, instance_of, is_, not_none
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.task import Clock
 from twisted.logger import capturedLogs
 
 from dialer.esl import gateways
 from dialer.esl.errors import ReplyLost
-from dialer.esl.gateways import FRESH, Gateways, GatewayStatus, read_status
+from dialer.esl.gateways import FRESH, Gateways, GatewayStatus, KnownGateway, read_status
 from dialer.esl.wire import Parser
 from tests.esl.support import error_of, result_of
 from tests.esl.transcripts import client_bytes, server_bytes
@@ -152,3 +152,32 @@ def test_old_answers_are_not_kept_for_ever(monkeypatch: pytest.MonkeyPatch) -> N
         asked.clock.advance(FRESH + 1)
 
     assert_that(len(asked.gateways._answers) <= 3)
+
+
+def test_what_was_heard_of_a_gateway_is_known_with_since_when_it_is_so() -> None:
+    clock, answers = Clock(), iter([UP, UP, "Status  \tDOWN\n", "Invalid Gateway!\n"])
+    known = Gateways(clock, lambda _: succeed(next(answers)))
+    for gateway_id in ("gw-2", "gw-2", "gw-2", "gw-1"):
+        known.status(gateway_id)
+        clock.advance(10)
+    assert_that(
+        known.known,
+        equal_to(
+            [
+                KnownGateway("gw-1", GatewayStatus.INVALID, since=30, heard=30),
+                KnownGateway("gw-2", GatewayStatus.DOWN, since=20, heard=20),
+            ]
+        ),
+    )
+
+
+def test_no_more_than_so_many_gateways_are_known_those_that_were_asked_about_last(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(gateways, "MAX_KEPT", 2)
+    clock = Clock()
+    known = Gateways(clock, lambda _: succeed(UP))
+    for gateway_id in ("gw-1", "gw-2", "gw-1", "gw-3"):
+        known.status(gateway_id)
+        clock.advance(10)
+    assert_that([gateway.gateway_id for gateway in known.known], equal_to(["gw-1", "gw-3"]))

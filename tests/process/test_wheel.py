@@ -101,6 +101,7 @@ def test_the_wheel_holds_the_package_its_sql_the_samples_and_the_plugin_and_noth
     package = [name for name in built.sources if name.startswith("dialer/")]
     sql = [f"dialer/{name}" for name in built.sources if name.startswith("sql/") and name.endswith(".sql")]
     assert_that(package, has_items("dialer/tap.py", "dialer/py.typed", "dialer/sandbox/samples/campaigns.jsonl"))
+    assert_that(package, has_items("dialer/web/static/dashboard.html", "dialer/web/static/style.css"))
     assert_that(sql, has_items("dialer/sql/migrations/0001-contacts.sql", "dialer/sql/queries/take.sql"))
     found = [name for name in built.names() if ".dist-info/" not in name]
     # With an __init__.py of twisted or twisted.plugins it would hide, or overwrite, Twisted itself.

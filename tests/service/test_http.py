@@ -223,7 +223,6 @@ async def test_json_may_be_announced_with_parameters_and_in_any_case(world: Worl
 @pytest.mark.parametrize(
     "path",
     [
-        "/",
         "/contact/a/b",
         "/contacts/x",
         "/agents",

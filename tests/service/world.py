@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import closing
 from typing import Any
 from urllib.parse import quote, urlencode
 from uuid import uuid4
 
+import psycopg2
 import treq
 from attrs import define
 from psycopg2.extensions import parse_dsn
@@ -179,6 +181,11 @@ class World:
         reply = await self.get(f"/contact/{contact_id}")
         assert reply.status == 200, reply
         return reply.body
+
+    async def execute(self, statement: str, *values: Any) -> None:
+        """Change the database as another program does."""
+        with closing(psycopg2.connect(self._conninfo)) as connection, connection, connection.cursor() as cursor:
+            cursor.execute(statement, values)
 
     # -- waiting ---------------------------------------------------------------------------------------------------
 

@@ -1,0 +1,120 @@
+"""What somebody should look at, from what the dialer knows of itself."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hamcrest import assert_that, contains_exactly, empty, equal_to, has_properties
+
+from dialer.alarms import Alarm, alarms
+
+NOW = datetime(2031, 1, 1, 9, tzinfo=UTC)
+BEFORE = NOW - timedelta(minutes=3)
+
+
+def found(
+    status: dict[str, Any] | None = None,
+    reasons: list[str] | None = None,
+    switches: list[dict[str, Any]] | None = None,
+    gateways: list[dict[str, Any]] | None = None,
+    connector: dict[str, Any] | None = None,
+) -> list[Alarm]:
+    """The alarms of a dialer of which all is well but for this."""
+    fine = {"resultsWaiting": 0, "resultsDropped": 0, "notifications": messages()}
+    return alarms(
+        fine | (status or {}),
+        reasons or [],
+        switches if switches is not None else [switch()],
+        gateways or [],
+        connector or {"up": True, "reason": "takes connections"},
+        NOW,
+    )
+
+
+def messages(**more: Any) -> dict[str, Any]:
+    return {"waiting": 0, "parked": 0, "waitingSince": None} | more
+
+
+def switch(**more: Any) -> dict[str, Any]:
+    return {"name": "s1", "ready": True, "reason": None, "slowedDownTo": None, "since": BEFORE} | more
+
+
+def gateway(status: str, **more: Any) -> dict[str, Any]:
+    return {"gateway": "gw-1", "switch": "s1", "status": status, "since": BEFORE, "recent": True} | more
+
+
+def test_there_is_none_while_all_is_well() -> None:
+    assert_that(found(gateways=[gateway("up")]), empty())
+
+
+@pytest.mark.parametrize(
+    ("facts", "alarm"),
+    [
+        (
+            {"status": {"notifications": messages(parked=1)}},
+            Alarm("parked", "1 message parked: the voice connector refused what it was told"),
+        ),
+        (
+            {"status": {"notifications": messages(waiting=1200, waitingSince=BEFORE)}},
+            Alarm("undelivered", "1,200 messages not delivered yet", since=BEFORE),
+        ),
+        (
+            {"status": {"resultsWaiting": 2}},
+            Alarm("results_waiting", "2 results of calls not yet written to the database"),
+        ),
+        (
+            {"status": {"resultsDropped": 1}},
+            Alarm(
+                "results_dropped",
+                "1 result of calls had to be dropped while the database did not take them",
+                serious=True,
+            ),
+        ),
+        (
+            {"connector": {"up": False, "reason": "connection refused"}},
+            Alarm("connector_down", "The voice connector does not answer: connection refused", serious=True),
+        ),
+        (
+            {"switches": [switch(slowedDownTo=2.5)]},
+            Alarm("slowed_down", "EFSwitch s1 is over its limits: slowed down to 2.5 calls/s"),
+        ),
+        ({"gateways": [gateway("down")]}, Alarm("gateway_down", "Gateway gw-1 is down on s1", since=BEFORE)),
+        (
+            {"gateways": [gateway("invalid")]},
+            Alarm("gateway_invalid", "EFSwitch s1 has no gateway gw-1", serious=True, since=BEFORE),
+        ),
+        ({"reasons": ["database: gone"]}, Alarm("not_ready", "Nothing is dialed: database: gone", serious=True)),
+    ],
+)
+def test_each_trouble_is_one_alarm(facts: dict[str, Any], alarm: Alarm) -> None:
+    assert_that(found(**facts), equal_to([alarm]))
+
+
+def test_a_switch_that_is_down_is_serious_when_it_is_the_last() -> None:
+    down = switch(ready=False, reason="connection refused")
+    assert_that(
+        found(switches=[down], reasons=["EFSwitch s1: connection refused"]),
+        equal_to([Alarm("switch_down", "EFSwitch s1: connection refused", serious=True, since=BEFORE)]),
+    )
+    assert_that(found(switches=[down, switch(name="s2")]), contains_exactly(has_properties(serious=False)))
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {"status": {"notifications": messages(waiting=5, waitingSince=NOW - timedelta(seconds=20))}},
+        {"status": {"notifications": None}},
+        {"connector": {"up": None, "reason": "not asked yet"}},
+        {"gateways": [gateway("invalid", recent=False)]},
+    ],
+    ids=["just written", "unknown", "not asked yet", "not asked for again"],
+)
+def test_what_need_not_be_looked_at_is_none(facts: dict[str, Any]) -> None:
+    assert_that(found(**facts), empty())
+
+
+def test_the_serious_ones_come_first() -> None:
+    facts = {"notifications": messages(parked=1), "resultsDropped": 1}
+    assert_that([alarm.code for alarm in found(status=facts)], equal_to(["results_dropped", "parked"]))
