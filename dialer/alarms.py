@@ -11,6 +11,9 @@ from attrs import asdict, frozen
 LONG = timedelta(minutes=1)
 """For how long a message may wait for the VC before that is worth a word."""
 
+MANY = 1_000
+"""Results that may wait for a database that is there: those of seconds, at any speed."""
+
 
 @frozen
 class Alarm:
@@ -64,7 +67,8 @@ def _results(status: Mapping[str, Any]) -> Iterator[Alarm]:
             f"{_counted(dropped, 'result')} of calls had to be dropped while the database did not take them",
             serious=True,
         )
-    if waiting := status["resultsWaiting"]:
+    waiting = status["resultsWaiting"]
+    if waiting and (status["database"] == "down" or waiting > MANY):
         yield Alarm("results_waiting", f"{_counted(waiting, 'result')} of calls not yet written to the database")
 
 

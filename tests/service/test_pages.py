@@ -107,12 +107,16 @@ class Events(Protocol):
         self._text = b""
         self._waiting: list[Deferred[None]] = []
         self.head = ""
+        self.ended = False
 
     def dataReceived(self, data: bytes) -> None:
         self._text += data
         waiting, self._waiting = self._waiting, []
         for each in waiting:
             each.callback(None)
+
+    def connectionLost(self, reason: Any = None) -> None:
+        self.ended = True
 
     async def block(self, end: bytes = b"\n\n") -> str:
         while end not in self._text:

@@ -1,0 +1,64 @@
+"""What the stream of events tells while something is wrong, and while nothing happens."""
+
+from __future__ import annotations
+
+import pytest
+import pytest_twisted
+from hamcrest import assert_that, contains_string, equal_to, has_entries, has_item, is_, none
+
+from dialer.web import pages
+from tests.service import shared
+from tests.service.shared import Outage
+from tests.service.test_pages import LATER, stream
+from tests.service.world import World, ivr
+
+sure = pytest_twisted.ensureDeferred
+logged_failures = shared.logged_failures
+server = shared.server
+outage = shared.outage
+fragile = shared.fragile
+
+
+@sure
+async def test_while_the_database_is_down_the_campaigns_are_shown_as_they_were_and_the_rest_as_it_is(
+    fragile: World, outage: Outage
+) -> None:
+    await fragile.load(ivr(campaignId="kept", startTime=LATER))
+    async with stream(fragile) as events:
+        known = await events.next("whole")
+        async with outage.under_way(silent=False):
+            while known["facts"].get("database", {}).get("up", True):
+                known = await events.next("change")
+            assert_that(known["facts"]["status"]["activeCalls"], is_(none()))
+            codes = [alarm["code"] for alarm in known["facts"]["alarms"]]
+            assert_that(codes, has_item("not_ready"))
+            assert_that(known["facts"]["alarms"][0]["message"], contains_string("database"))
+            async with stream(fragile) as another:
+                whole = await another.next("whole")
+                assert_that(whole["campaigns"], has_entries(kept=has_entries(total=1)))
+        while not known["facts"].get("database", {}).get("up", False):
+            known = await events.next("change")
+
+
+@sure
+async def test_while_nothing_happens_nothing_is_told_but_that_the_dialer_is_there(
+    fragile: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # More than two pictures are taken in it: no two of them may differ for the time that goes by.
+    monkeypatch.setattr(pages, "HEARTBEAT", 2.5)
+    await fragile.load(ivr(campaignId="quiet", startTime=LATER), ivr(campaignId="called"))
+    async with stream(fragile) as events:
+        told = await events.next("whole")
+        for _ in range(20):
+            told = await events.next("change", "beat")
+            if told["event"] == "beat":
+                break
+        assert_that(told["event"], equal_to("beat"))
+
+
+@sure
+async def test_a_dialer_that_stops_ends_the_stream(fragile: World) -> None:
+    async with stream(fragile) as events:
+        await events.next("whole")
+        await fragile.stop_dialer()
+        await fragile.until(lambda: events.ended, "the end of the stream")
