@@ -22,7 +22,7 @@ def found(
     connector: dict[str, Any] | None = None,
 ) -> list[Alarm]:
     """The alarms of a dialer of which all is well but for this."""
-    fine = {"resultsWaiting": 0, "resultsDropped": 0, "notifications": messages()}
+    fine = {"database": "up", "resultsWaiting": 0, "resultsDropped": 0, "notifications": messages()}
     return alarms(
         fine | (status or {}),
         reasons or [],
@@ -61,7 +61,7 @@ def test_there_is_none_while_all_is_well() -> None:
             Alarm("undelivered", "1,200 messages not delivered yet", since=BEFORE),
         ),
         (
-            {"status": {"resultsWaiting": 2}},
+            {"status": {"database": "down", "resultsWaiting": 2}},
             Alarm("results_waiting", "2 results of calls not yet written to the database"),
         ),
         (
@@ -106,10 +106,11 @@ def test_a_switch_that_is_down_is_serious_when_it_is_the_last() -> None:
     [
         {"status": {"notifications": messages(waiting=5, waitingSince=NOW - timedelta(seconds=20))}},
         {"status": {"notifications": None}},
+        {"status": {"resultsWaiting": 30}},
         {"connector": {"up": None, "reason": "not asked yet"}},
         {"gateways": [gateway("invalid", recent=False)]},
     ],
-    ids=["just written", "unknown", "not asked yet", "not asked for again"],
+    ids=["just written", "unknown", "being written", "not asked yet", "not asked for again"],
 )
 def test_what_need_not_be_looked_at_is_none(facts: dict[str, Any]) -> None:
     assert_that(found(**facts), empty())

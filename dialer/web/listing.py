@@ -17,6 +17,7 @@ from dialer.web.answers import shown
 from dialer.web.campaigns import no_campaign
 from dialer.web.endpoint import Scope, endpoint
 from dialer.web.query import LARGEST_ID, Query, parse_query, whole
+from dialer.web.shown import ContactPage, HourOutcomes
 
 PAGE = 100
 """Contacts on a page that does not say how many it wants."""
@@ -50,7 +51,14 @@ class Listing:
         self._contacts = contacts
         self._outcomes = outcomes
 
-    @endpoint("GET", "/campaign/<campaign_id>/contacts", scope=Scope.READ, query=ContactsQuery, errors=[400, 404, 503])
+    @endpoint(
+        "GET",
+        "/campaign/<campaign_id>/contacts",
+        scope=Scope.READ,
+        query=ContactsQuery,
+        answers=ContactPage,
+        errors=[400, 404, 503],
+    )
     async def get_campaign_contacts(self, request: IRequest, campaign_id: str) -> object:
         """A page of a campaign's contacts, in the order of their arrival."""
         asked = parse_query(ContactsQuery, cast(Any, request).args)
@@ -70,7 +78,7 @@ class Listing:
             "next": page[-1].arrival if len(found) > asked.limit else None,
         }
 
-    @endpoint("GET", "/outcomes", scope=Scope.READ, errors=[503])
+    @endpoint("GET", "/outcomes", scope=Scope.READ, answers=HourOutcomes, errors=[503])
     async def get_outcomes(self, request: IRequest) -> object:  # noqa: ARG002  as every handler
         """How contacts ended in each minute of the last hour, at all dialers on the database; up to 3 s old."""
         return {

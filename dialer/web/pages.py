@@ -37,6 +37,9 @@ TYPES = {
     "svg": "image/svg+xml",
 }
 
+HTML = {"text/html": None}
+ASSETS = {"text/javascript": None, "text/css": None, "image/svg+xml": None}
+
 EVENT_STREAM = "text/event-stream; charset=utf-8"
 
 
@@ -51,22 +54,22 @@ class Pages:
             for file in files("dialer.web").joinpath("static").iterdir()
         }
 
-    @endpoint("GET", "/", scope=None, for_browsers=True)
+    @endpoint("GET", "/", scope=None, answers=HTML, for_browsers=True)
     async def get_dashboard(self, request: IRequest) -> object:  # noqa: ARG002  as every handler
         """The dashboard."""
         return self._files["dashboard.html"]
 
-    @endpoint("GET", "/ui/campaign/<campaign_id>", scope=None, for_browsers=True)
+    @endpoint("GET", "/ui/campaign/<campaign_id>", scope=None, answers=HTML, for_browsers=True)
     async def get_campaign_page(self, request: IRequest, campaign_id: str) -> object:  # noqa: ARG002
         """The page of a campaign."""
         return self._files["campaign.html"]
 
-    @endpoint("GET", "/ui/contact/<contact_id>", scope=None, for_browsers=True)
+    @endpoint("GET", "/ui/contact/<contact_id>", scope=None, answers=HTML, for_browsers=True)
     async def get_contact_page(self, request: IRequest, contact_id: str) -> object:  # noqa: ARG002
         """The page of a contact."""
         return self._files["contact.html"]
 
-    @endpoint("GET", "/ui/static/<name>", scope=None, errors=[404], for_browsers=True)
+    @endpoint("GET", "/ui/static/<name>", scope=None, answers=ASSETS, errors=[404], for_browsers=True)
     async def get_static(self, request: IRequest, name: str) -> object:  # noqa: ARG002
         """A script, a style sheet or a picture of the pages."""
         if (content := self._files.get(name)) is None or name.endswith(".html"):

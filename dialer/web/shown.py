@@ -218,6 +218,45 @@ class CampaignList(Shown):
     campaigns: list[CampaignCounts]
 
 
+class ListedContact(Shown):
+    """A contact in a list: without what only its own campaign type has, and without its metadata."""
+
+    id: str
+    customer_number: str
+    campaign_type: _Type
+    gateway_id: str
+    campaign_contact_id: str | None
+    status: _State
+    call_result: _Result
+    priority: int | None
+    received_time: datetime
+    start_time: datetime | None
+    end_time: datetime | None
+    dial_time: Annotated[datetime | None, Field(description="when it was taken to be called")]
+    ended_time: Annotated[datetime | None, Field(description="when it became `ended` or `failed`")]
+
+
+class ContactPage(Shown):
+    """Some of a campaign's contacts, in the order of their arrival."""
+
+    campaign_id: str
+    contacts: list[ListedContact]
+    next: Annotated[int | None, Field(description="the `after` of the next page; null on the last")]
+
+
+class MinuteOutcomes(Shown):
+    """How contacts ended in one minute."""
+
+    time: Annotated[datetime, Field(description="when the minute began")]
+    by_call_result: Annotated[dict[str, int], Field(description="contacts by `callResult`; an empty text for none")]
+
+
+class HourOutcomes(Shown):
+    """How contacts ended in each minute of the last hour, oldest first, the one that it is last."""
+
+    minutes: list[MinuteOutcomes]
+
+
 class Message(Shown):
     """A message that the VC does not have yet."""
 
