@@ -29,11 +29,11 @@ from dialer.explainer import Explainer, Sources
 from dialer.journal import Journal
 from dialer.lease import Lease
 from dialer.limits import SwitchLimits
+from dialer.live import Live
 from dialer.meter import Meter, Turn
 from dialer.metrics.exposition import Exposition
 from dialer.metrics.recorder import Recorder
 from dialer.metrics.state import Measured
-from dialer.live import Live
 from dialer.outbox import Outbox
 from dialer.outcomes import Outcomes
 from dialer.picture import Photographer
@@ -68,8 +68,8 @@ from dialer.web.contacts import Contacts
 from dialer.web.docs import Docs
 from dialer.web.explain import Explain
 from dialer.web.health import Health
-from dialer.web.metrics import Metrics
 from dialer.web.listing import Listing
+from dialer.web.metrics import Metrics
 from dialer.web.notifications import Notifications
 from dialer.web.openapi import describe
 from dialer.web.pages import Pages

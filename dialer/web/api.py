@@ -15,7 +15,6 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 
 from dialer.agents import EFSwitchDown, NotWaiting, Stopping, UnknownContact
 from dialer.lists.columns import ListError
-from dialer.live import TooManyLook
 from dialer.placing import NotReady
 from dialer.settlement import Dropped
 from dialer.store.contacts import ContactClash
@@ -30,11 +29,11 @@ from dialer.web.endpoint import Endpoint, endpoints_of, template_of
 from dialer.web.explain import Explain
 from dialer.web.health import Health
 from dialer.web.incoming import BodyLost
-from dialer.web.metrics import Metrics
 from dialer.web.listing import Listing
+from dialer.web.metrics import Metrics
 from dialer.web.notifications import Notifications
-from dialer.web.posted import media_type
 from dialer.web.pages import Pages
+from dialer.web.posted import media_type
 from dialer.web.replies import Replies
 from dialer.web.results import Results
 from dialer.web.schema import Invalid
@@ -165,8 +164,6 @@ class Api:
                 return HttpError(503, "not_ready", str(error))
             case EFSwitchDown():
                 return HttpError(500, "efswitch_down", str(error))
-            case TooManyLook():
-                return HttpError(503, "too_many", str(error))
             case DatabaseError():
                 return HttpError(503, "database_down", "the database cannot be reached; try again")
             case Stopping() | Dropped() | ThrottleClosed():

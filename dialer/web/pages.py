@@ -11,7 +11,7 @@ from importlib.resources import files
 
 from twisted.web.iweb import IRequest
 
-from dialer.live import Live, Viewer
+from dialer.live import Live, TooManyLook, Viewer
 from dialer.web.answers import Content, HttpError
 from dialer.web.endpoint import Scope, endpoint
 from dialer.web.events import RETRY, Telling, beat
@@ -25,7 +25,6 @@ GUARDED: Mapping[str, str] = {
         "default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
     ),
     "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Opener-Policy": "same-origin",
     # A version that is replaced must not be mixed with the next one; asking costs an answer without a body.
     "Cache-Control": "no-cache",
 }
@@ -79,7 +78,10 @@ class Pages:
     @endpoint("GET", "/events", scope=Scope.READ, answers={"text/event-stream": None}, errors=[503], for_browsers=True)
     async def get_events(self, request: IRequest) -> object:  # noqa: ARG002
         """What the dashboard shows, as server-sent events: all of it first, then what has changed."""
-        viewer = self._live.look()
+        try:
+            viewer = self._live.look()
+        except TooManyLook as many:
+            raise HttpError(503, "too_many", str(many)) from many
         # A proxy must pass on each event as it comes.
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         return Streamed(EVENT_STREAM, self._events(viewer), headers, viewer.leave)

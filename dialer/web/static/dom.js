@@ -31,6 +31,7 @@ export function setList(parent, items, make) {
   const wanted = items.map((item) => {
     const key = JSON.stringify(item);
     const child = before.get(key) ?? make(item);
+    before.delete(key); // one that is there twice needs two
     child.dataset.key = key;
     return child;
   });
