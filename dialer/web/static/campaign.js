@@ -49,7 +49,7 @@ async function explain() {
   if (Date.now() - explained < EXPLAIN_EVERY) return;
   explained = Date.now();
   try {
-    showReasons(await getExplanation(id));
+    showReasons(await getExplanation(id), "Why is it not dialed?");
   } catch {
     // The connection's state is shown anyway.
   }

@@ -13,7 +13,7 @@ let outcomes = null;
 new Live(({ facts, campaigns }) => {
   document.body.classList.add("known");
   showAlarms(facts.alarms);
-  showReasons(facts.explanation);
+  showReasons(facts.explanation, "Why is nothing dialing?");
   showFigures(facts, campaigns);
   showSystems(facts);
   if (facts.outcomes !== outcomes) showOutcomes(byId("outcomes"), (outcomes = facts.outcomes));

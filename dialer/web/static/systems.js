@@ -65,8 +65,9 @@ export function showAlarms(alarms) {
   byId("no-alarms").hidden = alarms.length > 0;
 }
 
-export function showReasons(explanation) {
+export function showReasons(explanation, question) {
   const reasons = explanation?.reasons ?? [];
+  setText(byId("why-title"), explanation?.dialing ? "What it is doing" : question);
   byId("why").hidden = reasons.length === 0;
   setList(byId("reasons"), reasons, (reason) => element("li", {}, reason.message));
 }
