@@ -84,7 +84,9 @@ def _switches(switches: Sequence[Mapping[str, Any]]) -> Iterator[Alarm]:
 
 def _connector(connector: Mapping[str, Any]) -> Iterator[Alarm]:
     if connector["up"] is False:
-        yield Alarm("connector_down", f"The voice connector does not answer: {connector['reason']}", serious=True)
+        yield Alarm(
+            "connector_down", f"The voice connector does not answer: {connector['reason']}", True, connector["since"]
+        )
 
 
 def _gateways(gateways: Sequence[Mapping[str, Any]]) -> Iterator[Alarm]:

@@ -8,17 +8,21 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 
-from attrs import field, frozen
+from attrs import asdict, field, frozen
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
 
 from dialer.alarms import alarms
 from dialer.connector import Connector
 from dialer.esl.fleet import Fleet
 from dialer.outcomes import Minute, Outcomes
 from dialer.rate import CallRate
+from dialer.reasons import Explanation
 from dialer.status import StatusReport
 from dialer.store.campaigns import CampaignCount, CampaignStore
 from dialer.store.database import Database, DatabaseError
+from dialer.trouble import Trouble
 
 FORGOTTEN = 3600.0
 """Seconds after which a gateway that nobody asked for is no longer shown."""
@@ -30,10 +34,6 @@ asked for again, one that is down is, each time that its contacts are next."""
 
 EXPLAIN_EVERY = 3.0
 """Seconds for which an explanation of why nothing is dialing may be shown again."""
-
-
-async def _unexplained() -> None:
-    """Nothing."""
 
 
 @frozen
@@ -50,9 +50,11 @@ class Picture:
 class Photographer:
     """Takes pictures. While the database is down they show the campaigns as they were last seen.
 
-    `explain` says why nothing is dialing, as JSON shows it.
+    `explain` says why nothing is dialing; it may take its time.
     `clock` is the one that the switches go by, `now` the time of day; `name` is the dialer's.
     """
+
+    log = Logger()
 
     def __init__(
         self,
@@ -66,7 +68,7 @@ class Photographer:
         connector: Connector,
         *,
         name: str,
-        explain: Callable[[], Awaitable[Mapping[str, Any] | None]] = _unexplained,
+        explain: Callable[[], Awaitable[Explanation | None]],
     ) -> None:
         self._clock = clock
         self._now = now
@@ -80,8 +82,10 @@ class Photographer:
         self._explain = explain
         self._explanation: Mapping[str, Any] | None = None
         self._explained = -math.inf
+        self._explaining = False
         self._rate = CallRate()
         self._whens: dict[object, tuple[float, datetime]] = {}
+        self._troubles: dict[str, datetime] = {}
         self._counts: dict[str, CampaignCount] = {}
         self._minutes: Sequence[Minute] = ()
 
@@ -102,6 +106,12 @@ class Photographer:
         connector = {
             "up": self._connector.up if self._connector.known else None,
             "reason": self._connector.reason,
+            "since": self._since("connector", self._connector.trouble),
+        }
+        database = {
+            "up": status["database"] == "up",
+            "reason": self._database.reason,
+            "since": self._since("database", self._database.trouble),
         }
         reasons = self._status.reasons_not_ready()
         found = alarms(status, reasons, switches, gateways, connector, now)
@@ -109,21 +119,34 @@ class Photographer:
             "dialer": {"name": self._name, "ready": not reasons},
             "status": {name: value for name, value in status.items() if name != "switches"},
             "rate": rate,
-            "database": {"up": status["database"] == "up", "reason": self._database.reason},
+            "database": database,
             "switches": switches,
             "gateways": gateways,
             "voiceConnector": connector,
-            "explanation": await self._why(),
+            "explanation": self._why(),
             "alarms": [alarm.shown() for alarm in found],
             "outcomes": [{"time": minute.began, "byCallResult": dict(minute.counts)} for minute in self._minutes],
         }
         return Picture(facts, self._counts)
 
-    async def _why(self) -> Mapping[str, Any] | None:
-        if self._clock.seconds() - self._explained >= EXPLAIN_EVERY:
-            self._explanation = await self._explain()
-            self._explained = self._clock.seconds()
+    def _why(self) -> Mapping[str, Any] | None:
+        """The last explanation. The next one comes when it does: it waits for a database that is down."""
+        if not self._explaining and self._clock.seconds() - self._explained >= EXPLAIN_EVERY:
+            self._explaining = True
+            Deferred.fromCoroutine(self._ask_why())
         return self._explanation
+
+    async def _ask_why(self) -> None:
+        try:
+            explanation = await self._explain()
+            self._explanation = None if explanation is None else asdict(explanation)
+        except CancelledError:
+            self.log.debug("Nothing is explained: the dialer stops")
+        except Exception:
+            self.log.failure("It could not be explained why nothing is dialing")
+        finally:
+            self._explained = self._clock.seconds()
+            self._explaining = False
 
     def _switches(self, reported: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         return [
@@ -145,6 +168,17 @@ class Photographer:
             for known in switch.gateways
             if now - known.heard < FORGOTTEN
         ]
+
+    def _since(self, what: str, trouble: Trouble | None) -> datetime | None:
+        """The time of day that a trouble began, likewise."""
+        if trouble is None:
+            self._troubles.pop(what, None)
+            return None
+        moment = (self._now() - timedelta(seconds=trouble.seconds)).replace(microsecond=0)
+        before = self._troubles.get(what)
+        if before is None or abs(moment - before) > timedelta(seconds=2):
+            self._troubles[what] = moment
+        return self._troubles[what]
 
     def _when(self, what: object, seconds: float) -> datetime:
         """The time of day of a moment of the clock; the same each time, or every picture would differ from the last."""

@@ -384,6 +384,7 @@ class Parts:
             self.fleet,
             self.connector,
             name=owner,
+            explain=explainer.explain,
         )
         self.api = Api(
             [

@@ -28,7 +28,7 @@ def found(
         reasons or [],
         switches if switches is not None else [switch()],
         gateways or [],
-        connector or {"up": True, "reason": "takes connections"},
+        connector or {"up": True, "reason": "takes connections", "since": None},
         NOW,
     )
 
@@ -73,8 +73,8 @@ def test_there_is_none_while_all_is_well() -> None:
             ),
         ),
         (
-            {"connector": {"up": False, "reason": "connection refused"}},
-            Alarm("connector_down", "The voice connector does not answer: connection refused", serious=True),
+            {"connector": {"up": False, "reason": "connection refused", "since": BEFORE}},
+            Alarm("connector_down", "The voice connector does not answer: connection refused", True, BEFORE),
         ),
         (
             {"switches": [switch(slowedDownTo=2.5)]},
@@ -107,7 +107,7 @@ def test_a_switch_that_is_down_is_serious_when_it_is_the_last() -> None:
         {"status": {"notifications": messages(waiting=5, waitingSince=NOW - timedelta(seconds=20))}},
         {"status": {"notifications": None}},
         {"status": {"resultsWaiting": 30}},
-        {"connector": {"up": None, "reason": "not asked yet"}},
+        {"connector": {"up": None, "reason": "not asked yet", "since": None}},
         {"gateways": [gateway("invalid", recent=False)]},
     ],
     ids=["just written", "unknown", "being written", "not asked yet", "not asked for again"],

@@ -86,6 +86,17 @@ async def test_what_somebody_should_look_at_is_said_and_goes_when_it_is_over(wor
 
 
 @sure
+async def test_why_nothing_is_dialing_is_said(world: World, browser: Browser) -> None:
+    await world.load(*(ivr(campaignId="later", startTime=LATER) for _ in range(3)))
+    await show(browser, world)
+    await browser.until_text("#reasons", "before their start times")
+    assert_that(await browser.text("#why-title"), is_("Why is nothing dialing?"))
+    await browser.open(f"{world.url}/ui/campaign/later")
+    await browser.until_text("#reasons", "3 contacts are before their start times")
+    assert_that(await browser.text("#why-title"), is_("Why is it not dialed?"))
+
+
+@sure
 async def test_a_campaign_is_stopped_and_started_there(world: World, browser: Browser) -> None:
     await world.load(*(ivr(campaignId="summer", startTime=LATER) for _ in range(3)))
     await show(browser, world)
