@@ -95,11 +95,12 @@ class Lease(Service):
             try:
                 if await self._ask():
                     break
-                await self._break()
+                broken = await self._break()
                 if asked_since is None:
                     asked_since = self._clock.seconds()
                     self.log.warn("DIALER_ID {owner} is in use on this database; waiting for it", owner=self.owner)
-                if self._clock.seconds() - asked_since > self._lease_time:
+                # The lease of one that hangs may run out with the waiting: then its name is free now.
+                if not broken and self._clock.seconds() - asked_since > self._lease_time:
                     raise NameInUse(
                         f"DIALER_ID {self.owner!r} is in use by another process on this database; give each its own"
                     )
@@ -108,10 +109,12 @@ class Lease(Service):
             await deferLater(self._clock, 1.0)
         self._loop.start(self._lease_time / RENEWALS, now=False)
 
-    async def _break(self) -> None:
-        """End the session of a namesake that shows no sign of life any more."""
-        if await self._database.run(sql("lease_break"), {"owner": self.owner}):
+    async def _break(self) -> bool:
+        """End the session of a namesake that shows no sign of life any more; whether there was one."""
+        broken = await self._database.run(sql("lease_break"), {"owner": self.owner})
+        if broken:
             self.log.warn("Ended the database session of a {owner} whose lease has run out", owner=self.owner)
+        return bool(broken)
 
     async def _ask(self) -> bool:
         began = self._clock.seconds()

@@ -48,11 +48,12 @@ class Rows:
         self.answer: Any = CLAIMED
         self.asked: list[str] = []
         self.breaks = 0
+        self.broken: list[dict[str, Any]] = []
 
     async def run(self, query: str, params: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
         if query == sql("lease_break"):
             self.breaks += 1
-            return []
+            return self.broken
         self.asked.append("release" if query == sql("lease_release") else "claim")
         answer = await self.answer if isinstance(self.answer, Deferred) else self.answer
         if isinstance(answer, Exception):
@@ -146,6 +147,19 @@ def test_a_twin_that_stays_makes_the_claim_fail_after_one_lease_time(held: Held)
         str(error), is_("DIALER_ID 'dialer-1' is in use by another process on this database; give each its own")
     )
     assert_that((held.lease.held, held.clock.getDelayedCalls()), equal_to((False, [])))
+
+
+def test_a_twin_whose_session_is_ended_at_the_very_end_of_the_waiting_has_left_its_name(held: Held) -> None:
+    held.database.answer = REFUSED
+    claimed = held.claim()
+    held.pass_time(LEASE_TIME)
+    held.database.broken = [{"pg_terminate_backend": True}]
+    held.pass_time(1)
+    assert_that(claimed.called, is_(False))
+    held.database.answer = CLAIMED
+    held.pass_time(1)
+    assert_that((claimed.called, held.lease.held), equal_to((True, True)))
+    held.release()
 
 
 # renewing
