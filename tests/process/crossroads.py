@@ -142,6 +142,15 @@ class Crossroads(Street):
         """CLAIM_TIME goes by for the messages that were claimed for delivery."""
         self.execute("UPDATE outbox SET next_time = now() WHERE state = 'waiting'")
 
+    def lease_runs_out(self, owner: str = "dialer-1") -> None:
+        """LEASE_TIME goes by for a dialer that cannot renew its lease."""
+        self.execute("UPDATE dialers SET lease_until = now() - interval '1 second' WHERE id = %s", owner)
+
+    def has_lease(self, owner: str = "dialer-1") -> bool:
+        """Whether what a dialer holds is its own, as the others see it."""
+        (row,) = self.query("SELECT lease_until > now() AS held FROM dialers WHERE id = %s", owner)
+        return bool(row["held"])
+
     def execute(self, statement: str, *values: Any) -> None:
         """Change the dialers' database."""
         with closing(psycopg2.connect(self._conninfo)) as connection, connection, connection.cursor() as cursor:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from attrs import define, frozen
-from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
+from twisted.internet.defer import CancelledError, Deferred, DeferredList, maybeDeferred
 from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
@@ -77,7 +77,7 @@ class Gate:
         Fires with that connection once it is held back, and everything after it in that direction with it.
         """
         assert all(len(step.text) <= LONGEST for step in steps)
-        stop = _Stop(list(steps), Deferred())
+        stop = _Stop(list(steps), Deferred(lambda _: self._stops.remove(stop)))
         self._stops.append(stop)
         return stop.reached
 
@@ -103,15 +103,20 @@ class Gate:
 
     def forget(self) -> None:
         """Stop nowhere any more, let everything pass, and cut what is held back: whoever sent it may be dead."""
-        self._stops.clear()
+        self._stop_nowhere()
         for crossing in list(self._crossings):
             if crossing.held:
                 crossing.cut()
         self.open()
 
+    def _stop_nowhere(self) -> None:
+        for stop in list(self._stops):
+            stop.reached.addErrback(lambda failure: failure.trap(CancelledError) and None)
+            stop.reached.cancel()
+
     async def close(self) -> None:
         """Returns when the port and every connection is gone."""
-        self._stops.clear()
+        self._stop_nowhere()
         if self._listening is not None:
             await maybeDeferred(self._listening.stopListening)
         gone = [crossing.gone for crossing in self._crossings]

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
+from typing import NoReturn
 
 from attrs import frozen
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
 
 from tests.process.crossroads import COMMITTED, HTTP_ANSWER, Crossroads, statement
 from tests.process.gate import Crossing, Gate, Passing, answered, asked
+from tests.process.street import PATIENCE
+
+NOTIFICATION = "/send-delivery-notification"
+REQUEST = "/request-agent"
+END_CHAT = "/end-chat"
+"""What the dialer asks of the VC."""
 
 
 @frozen
@@ -17,10 +26,23 @@ class Point:
     gate: str
     steps: tuple[Passing, ...]
 
-    async def reached(self, here: Crossroads) -> Crossing:
-        """Returns once what is stopped here is held back."""
+    def reached(self, here: Crossroads) -> Deferred[Crossing]:
+        """From now on what comes here is stopped; fires once it is held back."""
         gate: Gate = getattr(here, self.gate)
-        return await gate.stop_at(*self.steps)
+
+        def never(_result: object, seconds: float) -> NoReturn:
+            raise AssertionError(f"nothing came to {self} in {seconds:g} s")
+
+        return gate.stop_at(*self.steps).addTimeout(PATIENCE, reactor, onTimeoutCancel=never)
+
+    async def reached_after(self, here: Crossroads, scene: Callable[[], Awaitable[object]]) -> Crossing:
+        """Return once what is stopped here is held back, for what is sent every so often: it waits for the scene, so
+        that the first to come here finds it set."""
+        first = await Point(self.gate, self.steps[:1]).reached(here)
+        await scene()
+        reached = self.reached(here)
+        first.release()
+        return await reached
 
 
 def named(points: Iterable[str]) -> list[str]:

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 import pytest_twisted
 from attrs import frozen
 from hamcrest import assert_that, has_length, is_, is_in
-from twisted.internet.defer import Deferred
 
 from dialer.sandbox.efswitch import Rule, Rules
 from tests.process.crossroads import LONG, Crossroads
-from tests.process.gate import Crossing
+from tests.process.dying import Dies, connection, postgresql
 from tests.process.points import (
     COMMAND_EXECUTED,
     COMMAND_WRITTEN,
+    END_CHAT,
     END_TOLD,
     JOB_TOLD,
+    NOTIFICATION,
     REPLY_ANSWERED,
+    REQUEST,
     Point,
     accepted,
     committed,
@@ -33,30 +34,10 @@ from tests.service.world import agent, ivr
 sure = pytest_twisted.ensureDeferred
 logged_failures = shared.logged_failures
 
-NOTIFICATION = "/send-delivery-notification"
-REQUEST = "/request-agent"
-END_CHAT = "/end-chat"
-
-Dies = Callable[[Crossroads, Crossing], Awaitable[None]]
-
-
-async def connection(_here: Crossroads, crossing: Crossing) -> None:
-    """The one connection breaks; what was held back on it is lost."""
-    crossing.cut()
-    await crossing.gone
-
-
-async def postgresql(here: Crossroads, _crossing: Crossing) -> None:
-    """PostgreSQL goes with all connections, and comes back once the dialer has noticed."""
-    here.database.shut()
-    await here.until_ready(False)
-    here.database.open()
-    await here.until_ready()
-
 
 async def until_over(here: Crossroads, contact: dict[str, Any], point: Point, dies: Dies) -> None:
     """Post a contact, and have that die at the point."""
-    reached = Deferred.fromCoroutine(point.reached(here))
+    reached = point.reached(here)
     await here.load(contact)
     await dies(here, await reached)
 

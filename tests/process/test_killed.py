@@ -17,9 +17,12 @@ from tests.process.gate import asked
 from tests.process.points import (
     COMMAND_EXECUTED,
     COMMAND_WRITTEN,
+    END_CHAT,
     END_TOLD,
     JOB_TOLD,
+    NOTIFICATION,
     REPLY_ANSWERED,
+    REQUEST,
     Point,
     accepted,
     committed,
@@ -32,10 +35,6 @@ from tests.service.world import agent, ivr
 
 sure = pytest_twisted.ensureDeferred
 logged_failures = shared.logged_failures
-
-NOTIFICATION = "/send-delivery-notification"
-REQUEST = "/request-agent"
-END_CHAT = "/end-chat"
 
 
 @frozen
@@ -62,7 +61,7 @@ async def dies(here: Crossroads, contact: dict[str, Any], death: Death) -> None:
     """Kill the dialer there, start it again, and check the contact."""
     if death.lives:
         here.switch.rules = LONG
-    reached = Deferred.fromCoroutine(death.point.reached(here))
+    reached = death.point.reached(here)
     await here.load(contact)
     await reached
     assert here.dialer_process is not None
@@ -177,7 +176,7 @@ LATER = "2099-01-01T00:00:00Z"
 
 async def is_lost(here: Crossroads, point: Point, path: str, body: Any = None) -> None:
     """Kill the dialer at this point of its answering a request, and start it again."""
-    reached = Deferred.fromCoroutine(point.reached(here))
+    reached = point.reached(here)
     asking = Deferred.fromCoroutine(here.post(path, body))
     await reached
     assert here.dialer_process is not None
@@ -254,7 +253,7 @@ async def test_a_control_whose_answer_was_lost_is_asked_for_again_and_done_once(
 async def test_a_dialer_killed_as_it_gets_its_name_leaves_it_to_the_next_at_once(here: Crossroads) -> None:
     assert here.dialer_process is not None
     await here.kill(here.dialer_process)
-    reached = Deferred.fromCoroutine(committed("lease_claim").reached(here))
+    reached = committed("lease_claim").reached(here)
     killed = here.spawn(here.environment(LEASE_TIME="600"))
     await reached
     await here.kill(killed)

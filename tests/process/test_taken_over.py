@@ -10,13 +10,14 @@ import pytest
 import pytest_twisted
 from attrs import frozen
 from hamcrest import assert_that, has_entries, has_length, is_, less_than
-from twisted.internet.defer import Deferred
 
 from tests.process.crossroads import LONG, SHORT, Crossroads
 from tests.process.gate import Crossing, asked
 from tests.process.points import (
     COMMAND_EXECUTED,
     END_TOLD,
+    NOTIFICATION,
+    REQUEST,
     Point,
     accepted,
     committed,
@@ -29,9 +30,6 @@ from tests.service.world import agent, ivr
 
 sure = pytest_twisted.ensureDeferred
 logged_failures = shared.logged_failures
-
-NOTIFICATION = "/send-delivery-notification"
-REQUEST = "/request-agent"
 
 LEASE_TIME = 1.5
 RECONCILE_INTERVAL = 0.3
@@ -57,7 +55,7 @@ class Pair:
 
     async def reach(self, contact: dict[str, Any], point: Point) -> Crossing:
         """Have the victim come to this point with the contact."""
-        reached = Deferred.fromCoroutine(point.reached(self.here))
+        reached = point.reached(self.here)
         await self.here.load(contact)
         return await reached
 
@@ -86,11 +84,6 @@ class Pair:
         self.ask_the_other()
         await self.until_taken_over(contact)
         return crossing
-
-    def victim_has_its_lease(self) -> bool:
-        """Whether the victim is in time with its sign of life."""
-        (row,) = self.here.query("SELECT lease_until > now() AS held FROM dialers WHERE id = 'victim'")
-        return bool(row["held"])
 
     async def thaw(self, says: str) -> None:
         """Let the victim go on, and wait until it has said this."""
@@ -211,7 +204,7 @@ async def test_a_dialer_that_froze_before_it_sent_a_command_changes_nothing_that
     if late:
         # It has its lease again by the time that it hears of what it took.
         pair.victim.send(signal.SIGCONT)
-        await pair.here.until(pair.victim_has_its_lease, "the lease of the victim")
+        await pair.here.until(lambda: pair.here.has_lease("victim"), "the lease of the victim")
         crossing.release()
     await pair.thaw(f"Contact {contact['id']} was not sent")
     await pair.here.ends_well(contact, "UNKNOWN", calls=0)
