@@ -7,13 +7,10 @@ from typing import Any
 import pytest
 import pytest_twisted
 from attrs import frozen
-from hamcrest import assert_that, equal_to, has_entries, has_length, is_
-from twisted.internet.defer import Deferred
-from twisted.web.client import ResponseNeverReceived
+from hamcrest import assert_that, has_entries, has_length, is_
 
 from dialer.sandbox.efswitch import Rule, Rules
 from tests.process.crossroads import LONG, Crossroads
-from tests.process.gate import asked
 from tests.process.points import (
     COMMAND_EXECUTED,
     COMMAND_WRITTEN,
@@ -167,98 +164,3 @@ async def test_an_end_chat_reaches_the_vc_under_one_key_whenever_its_dialer_is_k
     contact = agent()
     await dies(here, contact, death)
     assert_that(here.end_chats(contact), has_length(death.posts or 0))
-
-
-# -- what the campaign manager asks ------------------------------------------------------------------------------------
-
-LATER = "2099-01-01T00:00:00Z"
-
-
-async def is_lost(here: Crossroads, point: Point, path: str, body: Any = None) -> None:
-    """Kill the dialer at this point of its answering a request, and start it again."""
-    reached = point.reached(here)
-    asking = Deferred.fromCoroutine(here.post(path, body))
-    await reached
-    assert here.dialer_process is not None
-    await here.kill(here.dialer_process)
-    try:
-        await asking
-    except ResponseNeverReceived:
-        pass
-    else:
-        raise AssertionError("it was answered")
-    here.let_all_pass()
-    await here.run()
-
-
-@pytest.mark.parametrize(
-    ("number", "point", "had"),
-    [
-        (1, unsent("insert_contacts"), False),
-        (3, committed("insert_contacts"), True),
-    ],
-)
-@sure
-async def test_contacts_whose_answer_was_lost_are_posted_again_and_stored_once(
-    here: Crossroads, number: int, point: Point, had: bool
-) -> None:
-    campaign = f"lost-{number}-{had}"
-    contacts = [ivr(startTime=LATER, campaignId=campaign) for _ in range(number)]
-    path, body = ("/contacts", contacts) if number > 1 else ("/contact", contacts[0])
-    await is_lost(here, point, path, body)
-    counts = {"accepted": 0, "duplicates": number} if had else {"accepted": number, "duplicates": 0}
-    assert_that((await here.post(path, body)).body, equal_to(counts))
-    assert_that((await here.get(f"/campaign/{campaign}")).body["byStatus"], equal_to({"pending": number}))
-
-
-@sure
-async def test_a_list_that_was_not_committed_is_not_stored_at_all(here: Crossroads) -> None:
-    contacts = [ivr(startTime=LATER, campaignId="uncommitted") for _ in range(3)]
-    point = Point("database", (*unsent("insert_contacts").steps, asked("COMMIT")))
-    await is_lost(here, point, "/contacts", contacts)
-    assert_that((await here.get("/campaign/uncommitted")).status, is_(404))
-    assert_that((await here.post("/contacts", contacts)).body, equal_to({"accepted": 3, "duplicates": 0}))
-
-
-@pytest.mark.parametrize(
-    ("control", "point", "changed"),
-    [
-        ("stop", committed("campaign_stop"), 0),
-        ("purge", committed("campaign_purge"), None),
-    ],
-)
-@sure
-async def test_a_control_whose_answer_was_lost_is_asked_for_again_and_done_once(
-    here: Crossroads, control: str, point: Point, changed: int | None
-) -> None:
-    campaign = f"{control}-{changed}"
-    await here.load(ivr(startTime=LATER, campaignId=campaign))
-    await is_lost(here, point, f"/campaign/{campaign}/{control}")
-    again = await here.post(f"/campaign/{campaign}/{control}")
-    if changed is None:
-        assert_that(again.status, is_(404))
-    else:
-        assert_that(again.body, equal_to({"campaignId": campaign, "contacts": changed}))
-    left = await here.get(f"/campaign/{campaign}")
-    if control == "stop":
-        assert_that(left.body["byStatus"], equal_to({"stopped": 1}))
-    else:
-        assert_that(left.status, is_(404))
-
-
-# -- the lease ---------------------------------------------------------------------------------------------------------
-
-
-@sure
-async def test_a_dialer_killed_as_it_gets_its_name_leaves_it_to_the_next_at_once(here: Crossroads) -> None:
-    assert here.dialer_process is not None
-    await here.kill(here.dialer_process)
-    reached = committed("lease_claim").reached(here)
-    killed = here.spawn(here.environment(LEASE_TIME="600"))
-    await reached
-    await here.kill(killed)
-    here.let_all_pass()
-    contact = ivr()
-    await here.run(LEASE_TIME="600")
-    await here.load(contact)
-    await here.ends_well(contact, "NORMAL_CLEARING")
