@@ -182,6 +182,7 @@ class Placing:
             return None
         if self._clock.seconds() - taken_at > LONGEST_WAIT:
             permit.unused()
+            self.log.warn("Contact {id} was not sent: its turn did not come in time", id=dialed.id)
             await self._settle(dialed, Status.PENDING, reason="its turn did not come in time")
             return None
         permit.used()
