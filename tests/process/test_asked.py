@@ -12,7 +12,7 @@ from hamcrest import assert_that, equal_to, has_entries, has_length, is_
 from twisted.internet.defer import Deferred
 from twisted.web.client import ResponseNeverReceived
 
-from tests.process.crossroads import COMMITTED, Crossroads, statement
+from tests.process.crossroads import Crossroads, statement
 from tests.process.dying import Dies, killed, killed_or_cut
 from tests.process.gate import asked
 from tests.process.points import Point, committed, named, unsent
@@ -96,11 +96,9 @@ class Control:
     """What a dialer answers whose connection to PostgreSQL breaks."""
 
 
-FIRST_PART = (statement("campaign_stop"), COMMITTED)
-
 CONTROLS = {
     "before the stop is sent": Control("stop", unsent("campaign_stop"), 3),
-    "the first part of the stop is committed": Control("stop", Point("database", FIRST_PART), 1),
+    "the first part of the stop is committed": Control("stop", committed("campaign_stop"), 1),
     "before the line of the stop is sent": Control("stop", unsent("add_control"), 0, answered=200),
     "the line of the stop is committed": Control("stop", committed("add_control"), 0, answered=200),
     "before the start is sent": Control("start", unsent("campaign_start"), 3, "stopped"),

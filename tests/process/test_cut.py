@@ -73,6 +73,7 @@ AGENT = {
     "before the dialing is sent": unsent("dial_agent"),
     "the dialing is committed": committed("dial_agent"),
     "before the bridge is sent": unsent("mark_bridged"),
+    "the bridge is committed": committed("mark_bridged"),
 }
 
 

@@ -115,6 +115,7 @@ AGENT = {
     "the command is executed": Death(COMMAND_EXECUTED, "dialed", lives=True),
     "the reply is answered": Death(REPLY_ANSWERED, "dialed", lives=True),
     "before the bridge is sent": Death(unsent("mark_bridged"), "dialed", lives=True),
+    "the bridge is committed": Death(committed("mark_bridged"), "dialed", lives=True),
 }
 
 
