@@ -132,6 +132,9 @@ def outage(reactor: Any, server: tuple[EmbeddedPostgres, str]) -> Outage:
 TIMEOUT = 0.5
 """Seconds of DB_CONN_TIMEOUT of a `fragile` world."""
 
+SLACK = 5.0
+"""Seconds that a busy machine may take for everything that is not the wait for the database: far less than for ever."""
+
 
 @pytest_twisted.async_yield_fixture
 async def fragile(outage: Outage) -> Any:

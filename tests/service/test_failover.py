@@ -16,16 +16,13 @@ from dialer.sandbox.efswitch import Rule, Rules
 from dialer.sandbox.vc import VoiceConnector
 from dialer.store.contacts import ContactStore
 from tests.service import shared
-from tests.service.shared import TIMEOUT, Outage, listening, stopwatch
+from tests.service.shared import SLACK, TIMEOUT, Outage, listening, stopwatch
 from tests.service.world import Reply, World, agent, ivr
 
 sure = pytest_twisted.ensureDeferred
 server = shared.server
 outage = shared.outage
 fragile = shared.fragile
-
-SLACK = 0.7
-"""Seconds for everything that is not the wait for the database."""
 
 
 CONTROLS = ("start", "stop", "purge")
@@ -83,11 +80,14 @@ async def test_while_the_vc_is_down_an_agent_contact_stays_pending_and_is_tried_
 async def test_while_the_database_is_down_nothing_is_dialed_and_the_next_cycle_after_it_is_back_dials(
     fragile: World, outage: Outage
 ) -> None:
+    # Nobody is dialed before the outage, however long it takes to begin.
+    fragile.switch.set_gateway("gw-1", "DOWN")
     contacts = [ivr(startTime=soon(1)), agent(startTime=soon(1), customerNumber="+447700900456")]
     await fragile.load(*contacts)
     with listening() as heard:
         await outage.begin()
         await fragile.until_ready(False)
+        fragile.switch.set_gateway("gw-1", "UP")
         # Its time comes while it cannot be read, and several cycles go by.
         await fragile.until(lambda: datetime.now(UTC) > datetime.fromisoformat(contacts[0]["startTime"]))
         await fragile.until(lambda: heard.lines("DATABASE CONNECTION ERROR"))
@@ -109,12 +109,13 @@ async def test_while_the_database_is_down_nothing_is_dialed_and_the_next_cycle_a
 async def test_a_call_that_ends_while_the_database_is_down_keeps_its_cause_until_it_is_back(
     fragile: World, outage: Outage
 ) -> None:
-    fragile.switch.rules = Rules([Rule(outcome="busy", ring=0.7)])
+    fragile.switch.rules = Rules([Rule(ring=600)])
     contact = ivr()
     await fragile.load(contact)
     await fragile.until_status(contact, "dialed")
     (attempt,) = await fragile.until(lambda: fragile.attempts(contact))
     await outage.begin()
+    fragile.switch.calls.kill(contact["id"], "USER_BUSY")
     await fragile.until(lambda: attempt.ended_at, "the end of the call")
     await outage.end()
     assert_that(await fragile.until_told(contact), has_entries(callResult="USER_BUSY"))
@@ -326,7 +327,7 @@ async def test_agent_details_whose_command_is_cut_off_are_answered_500_and_the_c
     world: World,
 ) -> None:
     world.vc.behave("reply", "silent", next=1)
-    world.switch.rules = Rules([Rule(ring=0.01, talk=1.0, agent_ring=0.01)])
+    world.switch.rules = Rules([Rule(ring=0.01, talk=600, agent_ring=0.01)])
     await world.start()
     contact = agent()
     await world.load(contact)
@@ -339,6 +340,9 @@ async def test_agent_details_whose_command_is_cut_off_are_answered_500_and_the_c
     again = await world.post("/agent", details)
     assert_that((again.status, again.body["status"]), is_((200, "dialed")))
     await world.until_ready()
+    (attempt,) = world.attempts(contact)
+    await world.until(lambda: attempt.bridged_at, "the bridge")
+    world.switch.calls.kill(contact["id"], "NORMAL_CLEARING")
     await is_dialed_to_its_end(world, contact)
     assert_that(world.end_chats(contact), is_(empty()))
 

@@ -24,10 +24,16 @@ from hamcrest import (
 )
 
 from dialer.postgres import EmbeddedPostgres
-from dialer.sandbox.efswitch import Rule, Rules
 from tests.conftest import FAST, wait_for
-from tests.service.shared import TIMEOUT, listening, stopwatch
-from tests.service.test_outages import KEPT, SLACK, is_dialed_to_its_end, results_waiting, soon
+from tests.service.shared import SLACK, TIMEOUT, listening, stopwatch
+from tests.service.test_outages import (
+    KEPT,
+    all_hang_up,
+    is_dialed_to_its_end,
+    results_waiting,
+    several_calls,
+    soon,
+)
 from tests.service.world import World, ivr
 
 sure = pytest_twisted.ensureDeferred
@@ -96,27 +102,13 @@ def disk(reactor: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dis
 
 @pytest_twisted.async_yield_fixture
 async def world(disk: Disk) -> Any:
-    """A dialer on that disk with three calls that are up."""
+    """A dialer on that disk."""
     world = World(disk.conninfo, DB_CONN_TIMEOUT=str(TIMEOUT * 1000))
     await world.open()
     await world.start()
     await world.until_ready()
-    world.switch.rules = Rules([Rule(ring=0.01, talk=600)])
     yield world
     await world.close()
-
-
-async def calls_up(world: World) -> list[dict[str, Any]]:
-    contacts = [ivr(customerNumber=f"+4477009000{number:02}") for number in range(3)]
-    await world.load(*contacts)
-
-    def answered() -> bool:
-        return all(any(attempt.answered_at for attempt in world.attempts(contact)) for contact in contacts)
-
-    await world.until(answered, "the customers to answer")
-    for contact in contacts:
-        await world.until_status(contact, "dialed")
-    return contacts
 
 
 def many(count: int) -> list[dict[str, Any]]:
@@ -127,7 +119,7 @@ def many(count: int) -> list[dict[str, Any]]:
 async def test_what_cannot_be_stored_is_refused_in_time_and_stored_when_there_is_room_again(
     world: World, disk: Disk
 ) -> None:
-    contacts = await calls_up(world)
+    contacts = await several_calls(world, 3)
     disk.fill()
     with listening() as heard:
         stored = 0
@@ -143,7 +135,7 @@ async def test_what_cannot_be_stored_is_refused_in_time_and_stored_when_there_is
         (said,) = await world.until(lambda: heard.lines("DATABASE CANCELLED A STATEMENT (53100)"))
         assert_that(said, contains_string("No space left on device"))
         attempts = [attempt for contact in contacts for attempt in world.attempts(contact)]
-        world.switch.calls.kill_all("NORMAL_CLEARING")
+        all_hang_up(world)
         await world.until(lambda: all(attempt.ended_at for attempt in attempts), "the end of the calls")
     disk.free()
     for contact in contacts:
@@ -158,11 +150,11 @@ async def test_what_cannot_be_stored_is_refused_in_time_and_stored_when_there_is
 async def test_results_are_kept_while_the_server_is_down_for_want_of_room_and_written_after_it_was_started_again(
     world: World, disk: Disk
 ) -> None:
-    contacts = await calls_up(world)
+    contacts = await several_calls(world, 3)
     disk.fill()
     with listening() as heard:
         await disk.use_up_the_log()
-        world.switch.calls.kill_all("NORMAL_CLEARING")
+        all_hang_up(world)
         body = await world.until(results_waiting(world, 3), "the results to be kept")
         assert_that(body, has_entries(database="down", resultsDropped=0))
         await world.until(lambda: heard.lines(KEPT))

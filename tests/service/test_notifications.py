@@ -114,6 +114,11 @@ async def test_the_state_says_which_are_listed_and_without_it_all_that_the_vc_do
     await parked(world, refused)
     await world.load(told)
     await world.until_told(told)
+
+    async def confirmed() -> bool:
+        return told["id"] not in {message["contactId"] for message in await listed(world, "?limit=1000")}
+
+    await world.until(confirmed, "what the VC took to be written")
     world.vc.behave("notification", "hang")
     await world.load(waits)
     await until_listed(world, "waiting", waits)
