@@ -182,7 +182,9 @@ class Placing:
             return None
         if self._clock.seconds() - taken_at > LONGEST_WAIT:
             permit.unused()
-            self.log.warn("Contact {id} was not sent: its turn did not come in time", id=dialed.id)
+            self.log.warn(
+                "Contact {contact} of campaign {campaign} was not sent: its turn did not come in time", **about(dialed)
+            )
             await self._settle(dialed, Status.PENDING, reason="its turn did not come in time")
             return None
         permit.used()

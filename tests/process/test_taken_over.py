@@ -187,7 +187,7 @@ async def test_a_dialer_that_froze_before_it_sent_a_command_gives_the_contact_ba
     await pair.freeze(contact, committed("take"))
     # The other one is just asking whether it may take it for gone.
     question = await deciding
-    await pair.thaw(f"Contact {contact['id']} was not sent")
+    await pair.thaw(f"Contact {contact['id']} of campaign campaign-1 was not sent")
     question.release()
     await pair.here.ends_well(contact, "NORMAL_CLEARING")
     assert_that(pair.here.stored(contact)["taking"], is_(2))
@@ -206,7 +206,7 @@ async def test_a_dialer_that_froze_before_it_sent_a_command_changes_nothing_that
         pair.victim.send(signal.SIGCONT)
         await pair.here.until(lambda: pair.here.has_lease("victim"), "the lease of the victim")
         crossing.release()
-    await pair.thaw(f"Contact {contact['id']} was not sent")
+    await pair.thaw(f"Contact {contact['id']} of campaign campaign-1 was not sent")
     await pair.here.ends_well(contact, "UNKNOWN", calls=0)
 
 
@@ -215,7 +215,7 @@ async def test_a_dialer_that_froze_before_it_called_for_an_agent_frees_nobody_tw
     contact = agent()
     await pair.freeze(contact, committed("dial_agent"))
     await pair.here.until_told(contact)
-    await pair.thaw(f"Contact {contact['id']} was not sent")
+    await pair.thaw(f"Contact {contact['id']} of campaign campaign-1 was not sent")
     await pair.here.ends_well(contact, "UNKNOWN", calls=0, end_chats=1)
     await pair.here.until(lambda: pair.here.vc.summary()["agentReplies"]["underWay"] == 0, "the VC's reply")
 
@@ -237,7 +237,7 @@ async def test_a_dialer_that_froze_in_a_call_finds_its_end_written(pair: Pair) -
     await pair.freeze(contact, COMMAND_EXECUTED)
     pair.here.hang_up(contact)
     await pair.here.until_told(contact)
-    await pair.thaw(f"Contact {contact['id']} ended NORMAL_CLEARING")
+    await pair.thaw(f"Contact {contact['id']} of campaign campaign-1 ended NORMAL_CLEARING")
     await pair.dials_again()
     await pair.here.ends_well(contact, "NORMAL_CLEARING")
     assert_that(pair.here.notifications(contact), has_length(1))

@@ -63,7 +63,7 @@ class Twins:
     async def thaw_first(self, contact: dict[str, Any]) -> None:
         """Let the first go on, until it has noticed."""
         self.first.send(signal.SIGCONT)
-        await self.says(self.first, f"Contact {contact['id']} was not sent")
+        await self.says(self.first, f"Contact {contact['id']} of campaign campaign-1 was not sent")
         await self.says(self.first, "Lease of dialer-1 lost")
 
 

@@ -301,7 +301,7 @@ async def test_a_command_whose_reply_was_lost_stays_dialed_and_its_end_is_still_
     contact = ivr()
     with listening() as heard:
         await world.load(contact)
-        await world.until(lambda: heard.lines(f"lost before it answered for {contact['id']}"), "the loss")
+        await world.until(lambda: heard.lines(f"lost before it answered for contact {contact['id']}"), "the loss")
     await world.until_ready()
     (attempt,) = world.attempts(contact)
     await world.until(lambda: attempt.answered_at, "the customer to answer")
