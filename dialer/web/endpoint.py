@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence, Set
-from enum import StrEnum
 from inspect import cleandoc
 from typing import Any, TypeVar
 
 from attrs import frozen
+
+from dialer.access.scope import Scope
+
+__all__ = ["JSON", "PART", "Endpoint", "Scope", "endpoint", "endpoints_of", "template_of"]
 
 JSON = "application/json"
 
@@ -23,22 +26,6 @@ PART = re.compile(r"<(?:[^<>]*:)?([A-Za-z_]+)>")
 def template_of(path: str) -> str:
     """The path as others write it, `/contact/{contact_id}`."""
     return PART.sub(r"{\1}", path)
-
-
-class Scope(StrEnum):
-    """What a caller must be allowed to do."""
-
-    CONTACTS = "contacts"
-    """Post contacts."""
-
-    CONTROL = "control"
-    """Start, stop and purge campaigns; have messages sent again."""
-
-    READ = "read"
-    """See contacts, campaigns and what the dialer is doing."""
-
-    AGENT = "agent"
-    """Reply to agent requests, as the VC does."""
 
 
 @frozen
