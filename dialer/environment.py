@@ -20,7 +20,14 @@ from dialer.errors import DialerError
 from dialer.settings import Settings
 
 _PASSWORDS = frozenset({"db_pass", "esl_password"})
-"""Each may be in a file instead, which the variable with `_FILE` behind its name tells."""
+"""Taken as they are, with the spaces around them."""
+
+_SECRETS = _PASSWORDS | {"api_tokens"}
+"""Never shown. Each may be in a file instead, which the variable with `_FILE` behind its name tells."""
+
+_LONGEST_FILES = {"api_tokens": 1_000_000}
+"""Bytes of files that are longer than a password's."""
+
 _LONGEST_SHOWN = 200
 
 
@@ -55,29 +62,37 @@ def load(environ: Mapping[str, str], host_name: str | None = None) -> Settings:
     try:
         settings = Settings(**given)
     except ValidationError as error:
-        wrong = str(error.errors(include_url=False)[0]["loc"][0])
+        first = error.errors(include_url=False)[0]
+        wrong = str(first["loc"][0])
+        why = str(first.get("ctx", {}).get("error", "")) or _told(wrong, "allowed")
     else:
         _check_together(settings)
         return settings
     # Raised outside of the handler: the ValidationError holds the passwords, and goes where this one's context goes.
-    raise SettingsError(f"{_shown(wrong, given[wrong])} is not allowed: {_told(wrong, 'allowed')}")
+    raise SettingsError(f"{_shown(wrong, given[wrong])} is not allowed: {why}")
 
 
 def _read_files(given: dict[str, Any]) -> None:
     """Put in the passwords that are in files."""
-    for field in sorted(_PASSWORDS):
+    for field in sorted(_SECRETS):
         if (path := given.get(f"{field}_file")) is None:
             continue
         if field in given:
             raise SettingsError(f"{field.upper()} and {field.upper()}_FILE are both set: unset one of them")
         try:
-            given[field] = secret_file.read(path)
+            given[field] = secret_file.read(path, _LONGEST_FILES.get(field, secret_file.LONGEST))
         except ValueError as error:
             raise SettingsError(f"{_shown(f'{field}_file', path)} is not allowed: {error}") from None
 
 
 def _check_together(settings: Settings) -> None:
-    """Refuse a simulator that nobody asked for, and one asked for together with what it stands in for."""
+    """Refuse a simulator that nobody asked for, one asked for together with what it stands in for, and networks that
+    look as if nobody else was let in."""
+    if settings.trusted_networks and not settings.api_tokens:
+        raise SettingsError(
+            "TRUSTED_NETWORKS is set and API_TOKENS is not: without tokens everybody may do everything; "
+            "set both or neither"
+        )
     for field, simulator in (("esl_ip", "efswitch"), ("voice_connector", "vc")):
         value = getattr(settings, field)
         asked = simulator in settings.sandbox
@@ -96,7 +111,7 @@ def _check_together(settings: Settings) -> None:
 
 def _shown(field: str, text: str) -> str:
     """Return `NAME='value'` in one line, without any password."""
-    if field in _PASSWORDS:
+    if field in _SECRETS:
         return f"{field.upper()} (its value is not shown)"
     if field == "db_url":
         text = without_password(text)

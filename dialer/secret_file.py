@@ -8,18 +8,18 @@ LONGEST = 4096
 """Bytes of such a file: far more than a password has, far less than a file that was named by mistake may have."""
 
 
-def read(path: str) -> str:
-    """The text of the file without the line break that editors end it with.
+def read(path: str, longest: int = LONGEST) -> str:
+    """The text of the file, of `longest` bytes at most, without the line break that editors end it with.
 
     Raises ValueError, which says why and nothing of what is in it.
     """
     try:
         with Path(path).open("rb") as file:
-            content = file.read(LONGEST + 1)
+            content = file.read(longest + 1)
     except (OSError, ValueError) as error:  # ValueError: a path with NUL
         raise ValueError(f"it cannot be read: {getattr(error, 'strerror', None) or error}") from None
-    if len(content) > LONGEST:
-        raise ValueError(f"it is longer than {LONGEST} bytes")
+    if len(content) > longest:
+        raise ValueError(f"it is longer than {longest} bytes")
     try:
         text = content.decode()
     except UnicodeDecodeError:

@@ -1,5 +1,5 @@
-"""The kinds of variables in the environment, and how one is declared. A value that is wrong raises an empty ValueError:
-the variable's own `allowed` is the message.
+"""The kinds of variables in the environment, and how one is declared. A value that is wrong raises a ValueError, an
+empty one where the variable's own `allowed` says all that there is to say.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
 
 from dialer import rules
+from dialer.access.networks import Network, parse_networks
+from dialer.access.tokens import Token, parse_tokens
 from dialer.addresses import base_url, check_database, hosts_and_ports
 
 _DECIMAL = re.compile(r"(?:[0-9]{1,15}(?:\.[0-9]{1,15})?|\.[0-9]{1,15})")
@@ -88,6 +90,10 @@ def _switches(text: str, info: ValidationInfo) -> str:
     return text
 
 
+def _base_urls(text: object) -> tuple[str, ...]:
+    return tuple(map(base_url, filter(None, re.split(r"[,\s]+", str(text)))))
+
+
 def _carried(text: str) -> bool:
     """Whether a socket and PostgreSQL can carry `text` at all."""
     return rules.encodable(text) and "\0" not in text
@@ -104,10 +110,13 @@ Text = Annotated[str, _passing(_carried)]
 Line = Annotated[str, _passing(lambda text: _carried(text) and not re.search(r"[\r\n]", text))]
 Host = Annotated[str, _passing(rules.is_host)]
 BaseUrl = Annotated[str, AfterValidator(base_url)]
+BaseUrls = Annotated[tuple[str, ...], BeforeValidator(_base_urls)]
 Database = Annotated[str, AfterValidator(check_database)]
 Switches = Annotated[str, AfterValidator(_switches)]
 """Needs the field `esl_port` before it: the same switch twice may be told by it."""
 
+ApiTokens = Annotated[tuple[Token, ...], BeforeValidator(parse_tokens)]
+Networks = Annotated[tuple[Network, ...], BeforeValidator(parse_networks)]
 Simulators = Annotated[frozenset[str], BeforeValidator(_simulators)]
 
 PORT = "a port from 1 to 65535"

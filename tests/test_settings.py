@@ -68,6 +68,11 @@ DEFAULTS = {
     "efswitch_down_policy": "fail",
     "http_interface": "0.0.0.0",
     "http_port": 8080,
+    "api_tokens": (),
+    "api_tokens_file": None,
+    "trusted_networks": (),
+    "public_url": (),
+    "session_lifetime": 43_200.0,
     "dialer_id": "dialer-1",
     "log_level": "INFO",
     "log_format": "text",
@@ -116,6 +121,9 @@ GOOD = [
     ("HTTP_INTERFACE", "::1", "::1"),
     ("HTTP_INTERFACE", "localhost", "localhost"),
     ("HTTP_PORT", "0", 0),
+    ("PUBLIC_URL", "https://dialer.example/, http://10.0.0.5:8080", ("https://dialer.example", "http://10.0.0.5:8080")),
+    ("SESSION_LIFETIME", "0.5", 1800.0),
+    ("SESSION_LIFETIME", "720", 2_592_000.0),
     ("DIALER_ID", "d" * 64, "d" * 64),
     ("LOG_LEVEL", "debug", "DEBUG"),
     ("LOG_LEVEL", "WARN", "WARN"),
@@ -154,6 +162,11 @@ WRONG = {
     "RETENTION_DAYS": ["36501", *NO_NUMBER],
     "EFSWITCH_DOWN_POLICY": ["stop"],
     "HTTP_INTERFACE": ["*", "0.0.0.0:80", "300.1.1.1"],
+    "API_TOKENS": ["a", "#", f"a:read:{'x' * 31}"],
+    "API_TOKENS_FILE": ["/no/such/file", "/", "a\0b", "\udcff"],
+    "TRUSTED_NETWORKS": ["vc.example", "10.0.0.1/8", "0.0.0.0/0", "::ffff:10.0.0.0/104", "10.0.0.0/33", "é"],
+    "PUBLIC_URL": ["dialer.example", "https://u:p@dialer", "https://dialer?x=1", "ftp://dialer", "https://dialer;"],
+    "SESSION_LIFETIME": ["720.1", *ZERO_AND_NO_NUMBER],
     "HTTP_PORT": ["65536", "1.5", *NO_NUMBER],
     "DIALER_ID": ["d" * 65, "a b", "a/b", "é"],
     "LOG_LEVEL": ["WARNING", "TRACE"],
@@ -189,7 +202,9 @@ def test_every_variable_has_a_wrong_value_in_these_tests() -> None:
     assert_that({name for name, _, _ in describe()} - set(WRONG), is_(set()))
 
 
-@pytest.mark.parametrize("name", sorted(set(WRONG) - {"DB_URL", "DB_PASS", "ESL_PASSWORD", "VOICE_CONNECTOR"}))
+@pytest.mark.parametrize(
+    "name", sorted(set(WRONG) - {"DB_URL", "DB_PASS", "ESL_PASSWORD", "VOICE_CONNECTOR", "API_TOKENS"})
+)
 def test_a_wrong_value_is_shown(name: str) -> None:
     text = WRONG[name][0]
     assert_that(refusal({**REAL, name: text}), contains_string(f"{name}={text!a}"))
@@ -473,6 +488,53 @@ def test_a_wrong_database_url_is_shown_but_for_its_password() -> None:
         contains_string("DB_URL='mysql://***@db.example:5432/dialer'"),
     )
     assert_that(refusal({**REAL, "DB_URL": "db.example:5432"}), contains_string("DB_URL='db.example:5432'"))
+
+
+# --- tokens
+
+TOKEN = "T0ken" * 8
+
+
+def test_tokens_are_read_with_their_names_and_scopes_and_never_shown() -> None:
+    made = settings(API_TOKENS=f"crm:contacts+read:{TOKEN} ops:all:sha256${'0' * 64}")
+    assert_that([token.name for token in made.api_tokens], equal_to(["crm", "ops"]))
+    assert_that(repr(made), is_not(contains_string(TOKEN)))
+    assert_that(repr(made), is_not(contains_string(made.api_tokens[0].digest.hex())))
+
+
+def test_tokens_may_come_from_a_file_with_comments_that_is_longer_than_a_password(tmp_path: Path) -> None:
+    lines = [f"# {number}\nname-{number}:read:{number:040}\n" for number in range(500)]
+    (tmp_path / "tokens").write_text("".join(lines), encoding="utf-8")
+    made = settings(API_TOKENS_FILE=str(tmp_path / "tokens"))
+    assert_that([token.name for token in made.api_tokens], equal_to([f"name-{number}" for number in range(500)]))
+
+
+def test_a_file_without_any_token_is_refused_rather_than_letting_in_everybody(tmp_path: Path) -> None:
+    (tmp_path / "tokens").write_text("# nobody yet\n\n", encoding="utf-8")
+    line = refusal({**REAL, "API_TOKENS_FILE": str(tmp_path / "tokens")})
+    assert_that(line, is_("API_TOKENS (its value is not shown) is not allowed: there is no entry"))
+
+
+def test_tokens_given_twice_are_refused_and_the_line_names_both_variables(tmp_path: Path) -> None:
+    (tmp_path / "tokens").write_text(f"a:all:{TOKEN}", encoding="utf-8")
+    line = refusal({**REAL, "API_TOKENS": f"b:all:{TOKEN}", "API_TOKENS_FILE": str(tmp_path / "tokens")})
+    assert_that(line, is_("API_TOKENS and API_TOKENS_FILE are both set: unset one of them"))
+
+
+def test_a_wrong_token_is_refused_with_the_number_of_its_entry_alone() -> None:
+    line = refusal({**REAL, "API_TOKENS": f"a:all:{'x' * 40} b:everything:{TOKEN}"})
+    assert_that(line, contains_string("API_TOKENS (its value is not shown) is not allowed: the scopes of entry 2 are"))
+    assert_that(line, is_not(contains_string(TOKEN)))
+
+
+def test_trusted_networks_are_read() -> None:
+    made = settings(API_TOKENS=f"a:all:{TOKEN}", TRUSTED_NETWORKS="10.1.0.0/16, fd00::5")
+    assert_that(list(map(str, made.trusted_networks)), equal_to(["10.1.0.0/16", "fd00::5/128"]))
+
+
+def test_trusted_networks_without_tokens_are_refused_since_everybody_would_be_let_in() -> None:
+    line = refusal({**REAL, "TRUSTED_NETWORKS": "10.1.0.0/16"})
+    assert_that(line, contains_string("TRUSTED_NETWORKS is set and API_TOKENS is not"))
 
 
 def test_a_password_inside_the_url_of_the_vc_is_not_told() -> None:
