@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from socket import gethostname
 from typing import Any
 
 from prometheus_client import CollectorRegistry
@@ -14,6 +15,8 @@ from twisted.internet.error import CannotListenError
 from twisted.logger import Logger
 
 from dialer import originate
+from dialer.access.origins import Origins
+from dialer.access.sessions import Sessions
 from dialer.agents import Agents
 from dialer.call import CallWriter, DownPolicy
 from dialer.calls import Calls
@@ -65,8 +68,10 @@ from dialer.throttle import Throttle
 from dialer.web.api import ENDPOINTS, Api
 from dialer.web.campaigns import Campaigns
 from dialer.web.contacts import Contacts
+from dialer.web.cookie import SessionCookie
 from dialer.web.docs import Docs
 from dialer.web.explain import Explain
+from dialer.web.gate import Gate
 from dialer.web.health import Health
 from dialer.web.listing import Listing
 from dialer.web.metrics import Metrics
@@ -75,6 +80,7 @@ from dialer.web.openapi import describe
 from dialer.web.pages import Pages
 from dialer.web.replies import Replies
 from dialer.web.results import Results
+from dialer.web.signin import SignIn
 from dialer.web.site import BoundedSite
 
 GATHERED = 0.01
@@ -132,11 +138,11 @@ class Dialer(Service):
         surroundings = self._surroundings
         await surroundings.start()
         parts = self._parts = Parts(self._reactor, settings, surroundings, lambda: self._waits_for)
-        self.port = self._reactor.listenTCP(
-            settings.http_port,
-            BoundedSite(parts.api.resource(), parts.meter, arriving=parts.api.arriving),
-            interface=settings.http_interface,
-        )
+        if not settings.api_tokens:
+            self.log.warn("NO API_TOKENS: whoever reaches the HTTP interface may do everything")
+        api = parts.api
+        site = BoundedSite(api.resource(), parts.meter, arriving=api.arriving, admits=api.admits)
+        self.port = self._reactor.listenTCP(settings.http_port, site, interface=settings.http_interface)
         address = self.port.getHost()
         host = f"[{address.host}]" if ":" in address.host else address.host
         self.log.info("HTTP interface listening on http://{host}:{port}", host=host, port=address.port)
@@ -334,6 +340,7 @@ class Parts:
             capacity=settings.max_concurrent_calls,
             speed=settings.calls_per_second,
             starting=waits_for,
+            asks_for_tokens=bool(settings.api_tokens),
         )
         explainer = Explainer(
             Sources(
@@ -386,6 +393,16 @@ class Parts:
             name=owner,
             explain=explainer.explain,
         )
+        cookie = SessionCookie(owner)
+        self.sessions = Sessions(clock, settings.session_lifetime)
+        gate = Gate(
+            clock,
+            surroundings.tokens,
+            settings.trusted_networks,
+            Origins(settings.public_url, names=[gethostname()]),
+            self.sessions,
+            cookie,
+        )
         self.api = Api(
             [
                 Contacts(self.contacts, self.history, on_contacts=self._wake),
@@ -397,9 +414,11 @@ class Parts:
                 Explain(explainer),
                 Health(status),
                 Metrics(Exposition(reactor, registry, measured, figures)),
-                Docs(lambda: describe(ENDPOINTS)),
+                SignIn(clock, gate, self.sessions, cookie),
+                Docs(lambda: describe(ENDPOINTS, asks_for_tokens=gate.asks)),
                 Pages(Live(clock, photographer.take)),
-            ]
+            ],
+            gate,
         )
 
     def _gathered(self) -> float:
@@ -415,6 +434,7 @@ class Parts:
     async def end(self, stop: Shutdown) -> None:
         """Stop in the order in which work flows, so that nothing is handed to a part that is gone."""
         self.api.close()
+        self.sessions.close()
         self.placing.stop()
         self.agent_throttle.close()
         await stop.step("retention", self.retention.stopService, at_most=1.0)

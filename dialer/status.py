@@ -33,6 +33,7 @@ class StatusReport:
         capacity: int,
         speed: float,
         starting: Callable[[], str | None],
+        asks_for_tokens: bool,
     ) -> None:
         self._database = database
         self._contacts = contacts
@@ -45,6 +46,7 @@ class StatusReport:
         self._capacity = capacity
         self._speed = speed
         self._starting = starting
+        self._asks_for_tokens = asks_for_tokens
 
     async def report(self, *, wait: bool = True) -> dict[str, Any]:
         """The object of `GET /status`; the counts are None while the database is down.
@@ -71,6 +73,7 @@ class StatusReport:
             "resultsWaiting": self._settlement.waiting,
             "resultsDropped": self._settlement.dropped,
             "notifications": None if backlog is None else _rendered(backlog),
+            "authentication": "tokens" if self._asks_for_tokens else "none",
             "switches": [
                 {
                     "name": switch.name,
@@ -82,16 +85,21 @@ class StatusReport:
             ],
         }
 
-    def reasons_not_ready(self) -> list[str]:
-        """Why it cannot dial, a sentence each; empty when it can."""
+    def reasons_not_ready(self, *, brief: bool = False) -> list[str]:
+        """Why it cannot dial, a sentence each; empty when it can.
+
+        In `brief` nothing is named and nothing is repeated of what others said: for callers of whom nothing is known.
+        """
         reasons: list[str] = []
         if starting := self._starting():
-            reasons.append(starting)
+            reasons.append("the dialer is starting" if brief else starting)
         elif not self._database.up:
-            reasons.append(f"database: {self._database.reason or 'down'}")
+            reasons.append("database: down" if brief else f"database: {self._database.reason or 'down'}")
         elif not self._lease.held:
             reasons.append("this dialer has no lease on its name just now")
-        if not self._fleet.reachable:
+        if not self._fleet.reachable and brief:
+            reasons.append("EFSwitch: not ready")
+        elif not self._fleet.reachable:
             reasons += [f"EFSwitch {switch.name}: {switch.reason or 'not ready'}" for switch in self._fleet.switches]
         return reasons
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
+from secrets import token_urlsafe
 from typing import Any
 
 from attrs import frozen
 from twisted.logger import Logger
 
+from dialer.access.scope import EVERYTHING
+from dialer.access.tokens import Token, digest
 from dialer.postgres import EmbeddedPostgres
 from dialer.sandbox.demo import Demo
 from dialer.sandbox.efswitch import EFSwitch, Outcome, Rule, Rules
@@ -56,6 +59,11 @@ class Surroundings:
         self.switches: tuple[SwitchAddress, ...] = ()
         self.esl_password = settings.esl_password
         self.voice_connector = settings.voice_connector or ""
+        # What is provided calls the dialer too.
+        own = token_urlsafe(32)
+        self._token = own if settings.api_tokens and settings.provide_vc else None
+        provided = Token("provided", EVERYTHING, digest(own))
+        self.tokens = (*settings.api_tokens, provided) if self._token is not None else settings.api_tokens
 
     async def start(self) -> None:
         """Start what is provided. Fails with a DialerError that says what cannot be."""
@@ -80,7 +88,7 @@ class Surroundings:
         else:
             self.switches = tuple(SwitchAddress(f"{host}:{port}", host, port) for host, port in settings.switches)
         if settings.provide_vc:
-            self._vc = VoiceConnector(self._reactor, dialer_url=None)
+            self._vc = VoiceConnector(self._reactor, dialer_url=None, dialer_token=self._token)
             self._vc.listen()
             self.voice_connector = self._vc.url
             self.log.warn("PROVIDED: voice connector SANDBOX on {url}, no agent is reserved", url=self._vc.url)
@@ -93,7 +101,8 @@ class Surroundings:
             self._vc.dialer_url = url
         if self._settings.demo:
             # Past the log, into which twistd turns whatever is written to sys.stdout.
-            self._demo = Demo(self._reactor, base_url=url, output=sys.__stdout__ or sys.stdout)
+            output = sys.__stdout__ or sys.stdout
+            self._demo = Demo(self._reactor, base_url=url, token=self._token, output=output)
             self._demo.startService()
 
     async def stop_demo(self) -> None:

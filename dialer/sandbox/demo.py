@@ -38,15 +38,23 @@ class Demo(Service):
     """Loads the samples into the dialer at `base_url` once it is ready, and shows on `output` what becomes of them.
 
     Without `load` it shows the campaigns that are there. It uses nothing but the dialer's HTTP interface; trouble with
-    that is shown, never raised. `interval` is in seconds.
+    that is shown, never raised. `interval` is in seconds; `token` is shown to a dialer that asks for one.
     """
 
     log = Logger()
 
     def __init__(
-        self, reactor: Any, *, base_url: str, output: TextIO, load: bool = True, interval: float = POLL_INTERVAL
+        self,
+        reactor: Any,
+        *,
+        base_url: str,
+        output: TextIO,
+        load: bool = True,
+        interval: float = POLL_INTERVAL,
+        token: str | None = None,
     ) -> None:
         self._reactor = reactor
+        self._token = token
         self._url = base_url.rstrip("/")
         self._load = load
         self._interval = interval
@@ -201,6 +209,8 @@ class Demo(Service):
     async def _exchange(self, method: str, path: str, body: object) -> tuple[int, bytes]:
         data = None if body is None else orjson.dumps(body)
         headers = Headers({"content-type": ["application/json"]})
+        if self._token is not None:
+            headers.addRawHeader("authorization", f"Bearer {self._token}")
         response = await treq.request(method, self._url + path, data=data, headers=headers, agent=self._agent)
         return response.code, await treq.content(response)
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
 from hashlib import sha256
+from types import MappingProxyType
 from typing import Any, cast
 
 import orjson
@@ -23,9 +24,17 @@ class HttpError(DialerError):
     """An answer other than 200. `code` is one word for programs, the message a sentence for people."""
 
     def __init__(
-        self, status: int, code: str, message: str, *, field: str | None = None, index: int | None = None
+        self,
+        status: int,
+        code: str,
+        message: str,
+        *,
+        field: str | None = None,
+        index: int | None = None,
+        headers: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         super().__init__(message)
+        self.headers = headers
         self.status = status
         self.code = code
         self.field = field
@@ -85,4 +94,6 @@ def write_json(request: IRequest, value: object, status: int = 200) -> bytes:
 
 def write_error(request: IRequest, error: HttpError) -> bytes:
     """The answer for an error."""
+    for name, value in error.headers.items():
+        request.setHeader(name.encode(), value.encode())
     return write_json(request, error.body(), error.status)

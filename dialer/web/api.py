@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import partial
 from typing import Any, cast
+from urllib.parse import unquote
 
 from klein import Klein
 from twisted.internet.defer import Deferred
@@ -13,6 +16,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 
+from dialer.access.sessions import Session
 from dialer.agents import EFSwitchDown, NotWaiting, Stopping, UnknownContact
 from dialer.lists.columns import ListError
 from dialer.placing import NotReady
@@ -27,6 +31,7 @@ from dialer.web.contacts import Contacts
 from dialer.web.docs import Docs
 from dialer.web.endpoint import Endpoint, endpoints_of, template_of
 from dialer.web.explain import Explain
+from dialer.web.gate import Gate
 from dialer.web.health import Health
 from dialer.web.incoming import BodyLost
 from dialer.web.listing import Listing
@@ -37,11 +42,26 @@ from dialer.web.posted import media_type
 from dialer.web.replies import Replies
 from dialer.web.results import Results
 from dialer.web.schema import Invalid
+from dialer.web.signin import SignIn
+from dialer.web.site import NO_ROUTE
 from dialer.web.streaming import Stream, Streamed
 
 ENDPOINTS: Sequence[Endpoint] = [
     each
-    for group in (Contacts, Replies, Campaigns, Results, Listing, Notifications, Explain, Health, Metrics, Docs, Pages)
+    for group in (
+        Contacts,
+        Replies,
+        Campaigns,
+        Results,
+        Listing,
+        Notifications,
+        Explain,
+        Health,
+        Metrics,
+        SignIn,
+        Docs,
+        Pages,
+    )
     for each in endpoints_of(group)
 ]
 """Everything that is served."""
@@ -52,8 +72,10 @@ class Api:
 
     log = Logger()
 
-    def __init__(self, groups: Sequence[object]) -> None:
+    def __init__(self, groups: Sequence[object], gate: Gate) -> None:
+        self._gate = gate
         self._streams: set[Stream] = set()
+        self._by_route: dict[str, Endpoint] = {}
         self._app = Klein()
         self._app.handle_errors(HTTPException)(self._no_route)
         self._endpoints: list[Endpoint] = []
@@ -85,13 +107,28 @@ class Api:
 
         def serve(request: IRequest, **parts: str) -> Deferred[bytes | StreamResource]:
             cast(Any, request).route = template
-            return self._serve(handler, request, parts)
+            return self._serve(endpoint, handler, request, parts)
 
         for path in endpoint.paths:
-            self._app.route(path, methods=[endpoint.method], endpoint=f"{endpoint.method} {path}")(serve)
+            name = f"{endpoint.method} {path}"
+            self._by_route[name] = endpoint
+            self._app.route(path, methods=[endpoint.method], endpoint=name)(serve)
+
+    def admits(self, request: IRequest, method: bytes, path: bytes) -> bool:
+        """Whether it is known who sends a request of which the head is there; for a Site.
+
+        Raises the HttpError for a call that they may not make. Nobody unknown is to send much, whatever the path is.
+        """
+        scope, declared = None, NO_ROUTE
+        with suppress(HTTPException):
+            adapter = self._app.url_map.bind("dialer")
+            name, _ = adapter.match(unquote(path.decode("latin-1")), method=method.decode("latin-1"))
+            scope, declared = self._by_route[name].scope, template_of(self._by_route[name].path)
+        cast(Any, request).route = declared
+        return self._gate.admit(request, method, scope, declared) is not None
 
     def _serve(
-        self, handler: Callable[..., Any], request: IRequest, parts: dict[str, str]
+        self, endpoint: Endpoint, handler: Callable[..., Any], request: IRequest, parts: dict[str, str]
     ) -> Deferred[bytes | StreamResource]:
         """Answer whatever happens, and finish the work though the client goes away meanwhile."""
         answer: Deferred[bytes | StreamResource] = Deferred(canceller=lambda _: None)
@@ -108,16 +145,18 @@ class Api:
             if not gone:
                 answer.callback(body)
 
-        Deferred.fromCoroutine(self._answer(handler, request, parts)).addCallback(done)
+        Deferred.fromCoroutine(self._answer(endpoint, handler, request, parts)).addCallback(done)
         return answer
 
     async def _answer(
-        self, handler: Callable[..., Any], request: IRequest, parts: dict[str, str]
+        self, endpoint: Endpoint, handler: Callable[..., Any], request: IRequest, parts: dict[str, str]
     ) -> bytes | StreamResource:
         try:
+            caller = self._gate.admit(request, cast(Any, request).method, endpoint.scope, template_of(endpoint.path))
+            cast(Any, request).caller = caller
             value = await handler(request, **parts)
             if isinstance(value, Streamed):
-                return StreamResource(value, self._stream)
+                return StreamResource(value, partial(self._stream, None if caller is None else caller.session))
             if isinstance(value, Content):
                 return write_content(request, value)
             answer = value if isinstance(value, Answer) else Answer(200, value)
@@ -125,11 +164,13 @@ class Api:
         except Exception as error:
             return write_error(request, self._http_error(error))
 
-    def _stream(self, request: Any, streamed: Streamed) -> None:
-        """Write a stream in the background, until it has ended or its client has gone."""
+    def _stream(self, session: Session | None, request: Any, streamed: Streamed) -> None:
+        """Write a stream in the background, until it has ended, its client has gone, or the session that asked for it
+        has ended."""
         stream = Stream(request, streamed)
         self._streams.add(stream)
         request.notifyFinish().addErrback(lambda _: stream.stop())
+        leave = session.when_ended(stream.break_off) if session is not None else lambda: None
 
         async def write() -> None:
             try:
@@ -138,6 +179,7 @@ class Api:
                 request.write(write_error(request, self._http_error(error)))
                 request.finish()
             finally:
+                leave()
                 self._streams.discard(stream)
 
         Deferred.fromCoroutine(write())

@@ -7,6 +7,7 @@ from twisted.web.iweb import IRequest
 from dialer.status import StatusReport
 from dialer.web.answers import Answer, HttpError
 from dialer.web.endpoint import Scope, endpoint
+from dialer.web.gate import may_read
 from dialer.web.shown import DialerStatus, DialerStatusInOutage, Liveness, Readiness
 
 
@@ -31,7 +32,7 @@ class Health:
         return {"status": "ok"}
 
     @endpoint("GET", "/readyz", scope=None, answers=Readiness, others={503: Readiness})
-    async def get_ready(self, request: IRequest) -> object:  # noqa: ARG002
-        """It can dial; otherwise 503 with the reasons."""
-        reasons = self._status.reasons_not_ready()
+    async def get_ready(self, request: IRequest) -> object:
+        """It can dial; otherwise 503 with the reasons, in few words for a caller who may not read."""
+        reasons = self._status.reasons_not_ready(brief=not may_read(request))
         return Answer(503 if reasons else 200, {"ready": not reasons, "reasons": reasons})

@@ -36,7 +36,16 @@ Every refusal and failure is answered with an error object. Whatever is called m
 405 for another method, 413 for a body that is too large, and 500 for what nobody expected. A 503 says in `Retry-After`
 when to try again.
 
+"""
+
+NOBODY_IS_ASKED = """\
 The dialer asks nobody who they are: who reaches it may do everything. `x-scope` says what each call lets its caller do.
+"""
+
+TOKENS_ARE_ASKED_FOR = """\
+Each call needs a token that has its scope, which `security` and `x-scope` name: `Authorization: Bearer` and the token.
+Without one, or with one that is not known, the answer is 401; 403 when it has not the scope. Who calls from a network
+that is trusted needs none. What `security` leaves out is open to everybody.
 """
 
 SCOPES = {
@@ -67,6 +76,8 @@ PARTS: dict[str, Json] = {
 
 FAILURES = {
     400: ("Malformed", "Malformed: the error names the field, and in a list the entry."),
+    401: ("NoToken", "No token was sent, or one that is not known."),
+    403: ("Forbidden", "The caller may not do this, or a page of somebody else had a browser send it."),
     404: ("Unknown", "There is no such thing."),
     406: ("NotAcceptable", "`Accept` names nothing that can be given."),
     409: ("Conflict", "It is in conflict with what is stored."),
@@ -79,6 +90,14 @@ FAILURES = {
 
 ANY_FAILURE = ("Failure", "Any other refusal or failure.")
 
+_CHALLENGE = {
+    "WWW-Authenticate": {
+        "description": "what is asked for, as RFC 6750 says",
+        "required": True,
+        "schema": {"type": "string"},
+        "example": 'Bearer realm="dialer"',
+    }
+}
 _RETRY_AFTER = {
     "Retry-After": {
         "description": "seconds to wait before trying again",
@@ -89,17 +108,22 @@ _RETRY_AFTER = {
 }
 
 
-def describe(endpoints: Sequence[Endpoint], webhooks: Sequence[Webhook] = WEBHOOKS) -> Json:
+def describe(
+    endpoints: Sequence[Endpoint], webhooks: Sequence[Webhook] = WEBHOOKS, *, asks_for_tokens: bool = False
+) -> Json:
     """The document, a JSON value. It leaves out what is there for the dialer's own pages."""
     endpoints = [each for each in endpoints if not each.for_browsers]
     schemas = Schemas(endpoints, webhooks)
     paths: Json = {}
     for each in endpoints:
         for path in each.paths:
-            paths.setdefault(template_of(path), {})[each.method.lower()] = _operation(each, path, schemas)
+            paths.setdefault(template_of(path), {})[each.method.lower()] = _operation(
+                each, path, schemas, asks_for_tokens
+            )
+    about = ABOUT + (TOKENS_ARE_ASKED_FOR if asks_for_tokens else NOBODY_IS_ASKED)
     return {
         "openapi": "3.1.0",
-        "info": {"title": "dialer", "version": version("dialer"), "description": ABOUT},
+        "info": {"title": "dialer", "version": version("dialer"), "description": about},
         "servers": [{"url": "/"}],
         "tags": [{"name": name} for name in dict.fromkeys(each.group for each in endpoints)],
         "security": [],
@@ -115,7 +139,8 @@ def describe(endpoints: Sequence[Endpoint], webhooks: Sequence[Webhook] = WEBHOO
                 "bearer": {
                     "type": "http",
                     "scheme": "bearer",
-                    "description": "Not asked for by any call. The scopes: "
+                    "description": ("" if asks_for_tokens else "Not asked for by any call. ")
+                    + "The scopes: "
                     + "; ".join(f"`{scope}`: {meaning}" for scope, meaning in SCOPES.items()),
                 }
             },
@@ -123,7 +148,7 @@ def describe(endpoints: Sequence[Endpoint], webhooks: Sequence[Webhook] = WEBHOO
     }
 
 
-def _operation(endpoint: Endpoint, path: str, schemas: Schemas) -> Json:
+def _operation(endpoint: Endpoint, path: str, schemas: Schemas, asks_for_tokens: bool) -> Json:
     summary, _, more = endpoint.summary.partition("\n\n")
     aliased = path != endpoint.path
     operation: Json = {
@@ -132,10 +157,12 @@ def _operation(endpoint: Endpoint, path: str, schemas: Schemas) -> Json:
         "summary": " ".join(summary.split()),
         "description": f"The same as `{endpoint.path}`." if aliased else more,
         "parameters": [*_path_parameters(path), *_query_parameters(endpoint, schemas)],
-        "responses": _responses(endpoint, schemas),
+        "responses": _responses(endpoint, schemas, asks_for_tokens),
     }
     if endpoint.scope is not None:
         operation["x-scope"] = endpoint.scope.value
+        if asks_for_tokens:
+            operation["security"] = [{"bearer": [endpoint.scope.value]}]
     if endpoint.takes:
         content = {kind: {"schema": schemas.taken(each)} for kind, each in endpoint.takes.items()}
         operation["requestBody"] = {"required": True, "content": content}
@@ -164,10 +191,11 @@ def _query_parameters(endpoint: Endpoint, schemas: Schemas) -> list[Json]:
     return parameters
 
 
-def _responses(endpoint: Endpoint, schemas: Schemas) -> Json:
+def _responses(endpoint: Endpoint, schemas: Schemas, asks_for_tokens: bool) -> Json:
     content = {kind: {"schema": schemas.answered(each)} for kind, each in endpoint.answers.items()}
     responses: Json = {"200": {"description": "Done.", "content": content}}
-    for status in endpoint.errors:
+    refused = (401, 403) if asks_for_tokens and endpoint.scope is not None else ()
+    for status in {*endpoint.errors, *refused}:
         responses[str(status)] = {"$ref": f"#/components/responses/{FAILURES[status][0]}"}
     for status, kind in endpoint.others.items():
         responses[str(status)] = _response(FAILURES[status][1], schemas.answered(kind), status)
@@ -177,7 +205,8 @@ def _responses(endpoint: Endpoint, schemas: Schemas) -> Json:
 
 def _response(description: str, schema: Json, status: int) -> Json:
     response: Json = {"description": description, "content": {JSON: {"schema": schema}}}
-    return response | ({"headers": _RETRY_AFTER} if status == 503 else {})
+    headers = {401: _CHALLENGE, 503: _RETRY_AFTER}.get(status)
+    return response if headers is None else response | {"headers": headers}
 
 
 def _webhook(webhook: Webhook, schemas: Schemas) -> Json:

@@ -313,6 +313,9 @@ class DialerStatus(Shown):
     results_waiting: Annotated[int, _count("results of calls that the database does not take just now")]
     results_dropped: Annotated[int, _count("results given up because too many waited")]
     notifications: Undelivered | None
+    authentication: Annotated[
+        Literal["tokens", "none"], Field(description="none: whoever reaches the dialer may do everything")
+    ]
     switches: list[SwitchState]
 
 

@@ -9,6 +9,7 @@ from typing import Any, cast
 from urllib.parse import unquote_to_bytes
 
 from twisted.python.failure import Failure
+from twisted.web.http import RESPONSES
 from twisted.web.server import Request, Site
 
 from dialer.meter import Meter
@@ -17,6 +18,9 @@ from dialer.web.incoming import Incoming
 
 MAX_BODY = 32 * 1024 * 1024
 """Bytes of a request body (SPEC 3)."""
+
+SMALL_BODY = 64 * 1024
+"""Bytes that anybody may send: of a larger body it is asked first, at its head, whether its sender may call at all."""
 
 MAX_UNREAD = 2 * MAX_BODY
 """Bytes of a refused body that are received and forgotten: many clients look for the answer only once they have sent
@@ -34,13 +38,14 @@ GONE = "gone"
 
 
 class BoundedRequest(Request):
-    """A request whose body stays within MAX_BODY, whether its length is announced or not; or one whose body is taken
-    as it arrives, however long it is, and that is routed as soon as its head is there."""
+    """A request whose body stays within what its sender may send, whether its length is announced or not; or one
+    whose body is taken as it arrives, however long it is, and that is routed as soon as its head is there."""
 
     incoming: Incoming | None = None
     """The body, if it is taken as it arrives."""
 
     _received = 0
+    _most = MAX_BODY
     _refused = False
     _began = 0.0
     _answered = False
@@ -54,19 +59,29 @@ class BoundedRequest(Request):
         self._began = monotonic()
 
     def gotLength(self, length: int | None) -> None:
-        """Refuse an announced length at once."""
+        """Refuse an announced length at once, and a large body of somebody who may not send it."""
         channel: Any = self.channel
         # Twisted keeps them to itself until the body is there.
         method, target, version = channel._command, channel._path, channel._version
-        if channel.site.arriving(method, target.split(b"?")[0], self.getHeader(b"content-type") or b""):
+        path = target.split(b"?")[0]
+        if channel.site.arriving(method, path, self.getHeader(b"content-type") or b""):
             self.incoming = Incoming(self._hold_up, self._let_go_on)
             self.content = BytesIO()
             super().requestReceived(method, target, version)
-        elif length is not None and length > MAX_BODY:
-            self._refuse()
-            super().gotLength(0)
-        else:
-            super().gotLength(length)
+            return
+        if length is None or length > SMALL_BODY:
+            self.method = method
+            self._ask_whether_it_may_come(path)
+        if length is not None and length > self._most:
+            self._refuse(too_large(self._most))
+        super().gotLength(0 if self._refused else length)
+
+    def _ask_whether_it_may_come(self, path: bytes) -> None:
+        channel: Any = self.channel
+        try:
+            self._most = MAX_BODY if channel.site.admits(self, self.method, path) else SMALL_BODY
+        except HttpError as error:
+            self._refuse(error)
 
     def handleContentChunk(self, data: bytes) -> None:
         """Count what comes, for bodies sent in chunks."""
@@ -74,8 +89,8 @@ class BoundedRequest(Request):
             self._take(self.incoming, data)
             return
         self._received += len(data)
-        if self._received > MAX_BODY:
-            self._refuse()
+        if self._received > self._most:
+            self._refuse(too_large(self._most))
         if not self._refused:
             super().handleContentChunk(data)
         elif self._received > MAX_UNREAD:
@@ -162,23 +177,29 @@ class BoundedRequest(Request):
     def _measure(self, status: str) -> None:
         self.site.meter.served(self.method.decode("latin-1"), self.route, status, monotonic() - self._began)
 
-    def _refuse(self) -> None:
+    def _refuse(self, error: HttpError) -> None:
         if self._refused:
             return
         self._refused = True
         # It would be told to go on sending.
         self.requestHeaders.removeHeader(b"expect")
-        error = HttpError(413, "too_large", f"the body is larger than {MAX_BODY // 2**20} MiB")
         body = write_error(self, error)
+        headers = [*self.responseHeaders.getAllRawHeaders(), (b"Connection", [b"close"])]
+        lines = [b"HTTP/1.1 %d %s" % (error.status, RESPONSES[error.status])]
+        lines += [b"%s: %s" % (name, value) for name, values in headers for value in values]
+        lines += [b"Content-Length: %d" % len(body), b"", body]
         # Written past the queue of the channel: the request is still being received.
         channel: Any = self.channel
-        channel.transport.write(
-            b"HTTP/1.1 413 Request Entity Too Large\r\nContent-Type: application/json; charset=utf-8\r\n"
-            b"Connection: close\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
-        )
+        channel.transport.write(b"\r\n".join(lines))
         channel.transport.loseWriteConnection()
         self.site = channel.site
-        self._measure("413")
+        self._measure(str(error.status))
+
+
+def too_large(most: int) -> HttpError:
+    """The answer to a body of more bytes than that."""
+    unit, name = (2**20, "MiB") if most >= 2**20 else (2**10, "KiB")
+    return HttpError(413, "too_large", f"the body is larger than {most // unit} {name}")
 
 
 class BoundedSite(Site):
@@ -193,14 +214,20 @@ class BoundedSite(Site):
         meter: Meter,
         *,
         arriving: Callable[[bytes, bytes, bytes], bool] = lambda *_: False,
+        admits: Callable[[Any, bytes, bytes], bool] = lambda *_: True,
         **keywords: Any,
     ) -> None:
-        """`arriving` says of a method, a path and a content type whether such a body is taken as it arrives."""
+        """`arriving` says of a method, a path and a content type whether such a body is taken as it arrives.
+
+        `admits` says of a request, with its method and path, before its body is there whether its sender is known; it
+        raises the HttpError for a call that is refused.
+        """
         # A form is another content type like any other: not to be parsed, and refused by the routes.
         super().__init__(resource, timeout=IDLE_TIMEOUT, parsePOSTFormSubmission=False, **keywords)
         self.displayTracebacks = False
         self.meter = meter
         self.arriving = arriving
+        self.admits = admits
 
     def log(self, request: Any) -> None:
         """Nothing: outcomes are logged where they happen."""

@@ -24,6 +24,7 @@ class JsonServer(Resource):
 
     def __init__(self, reactor: Any, handler: Handler, port: int = 0) -> None:
         super().__init__()
+        self.authorizations: list[bytes | None] = []
         self._handler = handler
         self._site = WrappingFactory(Site(self, reactor=reactor))
         self._port = reactor.listenTCP(port, self._site, interface="127.0.0.1")
@@ -32,6 +33,7 @@ class JsonServer(Resource):
 
     def render(self, request: Any) -> bytes | int:
         raw = request.content.read()
+        self.authorizations.append(request.getHeader(b"authorization"))
         answer = self._handler(request.method.decode(), request.path.decode(), orjson.loads(raw) if raw else None)
         if answer is None:
             request.transport.abortConnection()

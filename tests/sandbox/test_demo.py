@@ -107,6 +107,20 @@ async def test_it_loads_the_samples_once_and_ends_with_a_summary_by_campaign_and
         ),
     )
     assert_that(lines[-1], equal_to(f"The dialer keeps serving at {dialer.server.url}"))
+    assert_that(set(dialer.server.authorizations), equal_to({None}))
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_dialer_that_asks_for_a_token_is_shown_it_each_time() -> None:
+    dialer = FakeDialer()
+    shown = Demo(reactor, base_url=dialer.server.url, output=StringIO(), interval=INTERVAL, token="sesame")
+    shown.startService()
+    try:
+        await Deferred.fromCoroutine(shown.finished()).addTimeout(20, reactor)
+        assert_that(set(dialer.server.authorizations), equal_to({b"Bearer sesame"}))
+    finally:
+        await shown.stopService()
+        await dialer.server.stop()
 
 
 @pytest_twisted.ensureDeferred

@@ -17,7 +17,7 @@ from dialer.web.openapi import describe
 
 Json = dict[str, Any]
 
-ALWAYS = {"413", "500"}
+ALWAYS = {"403", "413", "500"}
 """What whatever is called may be answered, besides 404 and 405 where nothing is served."""
 
 
@@ -129,9 +129,9 @@ class Example:
 
 
 @cache
-def contract() -> Contract:
+def contract(*, asks_for_tokens: bool = False) -> Contract:
     """That of the dialer."""
-    return Contract(describe(ENDPOINTS))
+    return Contract(describe(ENDPOINTS, asks_for_tokens=asks_for_tokens))
 
 
 PAGES = [re.compile(re.sub(r"<path:\w+>|<\w+>", ".+", each.path)) for each in ENDPOINTS if each.for_browsers]

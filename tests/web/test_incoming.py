@@ -18,6 +18,7 @@ from dialer.web.endpoint import Scope, endpoint
 from dialer.web.incoming import ENOUGH, BodyLost, Incoming
 from dialer.web.site import IDLE_TIMEOUT, MAX_BODY, MAX_UNREAD, BoundedSite
 from tests.told import Told
+from tests.web.gates import open_gate
 
 
 @define
@@ -63,7 +64,7 @@ class Client:
     channel: Any = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        api = Api([self.lists])
+        api = Api([self.lists], open_gate())
         site = BoundedSite(api.resource(), Told(), arriving=api.arriving, reactor=self.clock)
         self.channel = site.buildProtocol(None)
         self.channel.callLater = self.clock.callLater

@@ -16,6 +16,7 @@ from dialer.web.api import Api
 from dialer.web.endpoint import Scope, endpoint
 from dialer.web.site import MAX_BODY, BoundedSite
 from tests.told import Told
+from tests.web.gates import open_gate
 
 
 class Things:
@@ -57,7 +58,7 @@ class Client:
     channel: Any = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        site = BoundedSite(Api([self.things]).resource(), self.told, reactor=Clock())
+        site = BoundedSite(Api([self.things], open_gate()).resource(), self.told, reactor=Clock())
         self.channel = site.buildProtocol(None)
         self.channel.makeConnection(self.transport)
 

@@ -74,6 +74,21 @@ def test_the_document_says_that_nobody_is_asked_who_they_are() -> None:
     assert_that(DOCUMENT["components"]["securitySchemes"]["bearer"]["description"], contains_string("Not asked for"))
 
 
+def test_with_tokens_the_document_says_of_each_call_which_scope_it_needs_and_how_it_is_refused() -> None:
+    asking = contract(asks_for_tokens=True).document
+    OpenAPIV31SpecValidator(asking).validate()
+    assert_that(asking["info"]["description"], not_(contains_string("asks nobody who they are")))
+    told = asking["components"]["securitySchemes"]["bearer"]["description"]
+    assert_that(told, not_(contains_string("Not asked for")))
+    assert_that(asking["security"], is_(empty()))
+    for each in DESCRIBED:
+        described = asking["paths"][each.path.replace("<", "{").replace(">", "}")][each.method.lower()]
+        asked = [] if each.scope is None else [{"bearer": [each.scope.value]}]
+        assert_that(described.get("security", []), equal_to(asked))
+        refused = {"401", "403"} & set(described["responses"])
+        assert_that(refused, equal_to(set() if each.scope is None else {"401", "403"}))
+
+
 def test_every_name_is_told_apart_and_every_schema_has_a_plain_name_and_a_description() -> None:
     operations = [each for path in DOCUMENT["paths"].values() for each in path.values()]
     ids = [each["operationId"] for each in operations]

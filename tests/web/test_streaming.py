@@ -20,6 +20,7 @@ from dialer.web.site import BoundedSite
 from dialer.web.streaming import Streamed
 from tests.hygiene import LoggedFailures
 from tests.told import Told
+from tests.web.gates import open_gate
 
 
 @define
@@ -65,7 +66,7 @@ class Client:
     channel: Any = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self.api = Api([self.numbers])
+        self.api = Api([self.numbers], open_gate())
         self.channel = BoundedSite(self.api.resource(), self.told, reactor=Clock()).buildProtocol(None)
         self.channel.makeConnection(self.transport)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -24,7 +25,11 @@ from dialer.sandbox.vc.ledger import MAX_RECORDS
 
 def options(arguments: Sequence[str]) -> argparse.Namespace:
     """The command line. Exits with a message when it is wrong."""
-    parser = argparse.ArgumentParser(prog="python -m dialer.sandbox.vc", description="Voice connector sandbox")
+    parser = argparse.ArgumentParser(
+        prog="python -m dialer.sandbox.vc",
+        description="Voice connector sandbox",
+        epilog="A dialer that asks for a token is shown that of the variable DIALER_TOKEN.",
+    )
     parser.add_argument("--host", default="127.0.0.1", help="interface to listen on (%(default)s)")
     parser.add_argument("--port", type=int, default=0, help="port to listen on, 0 for a free one (%(default)s)")
     parser.add_argument("--dialer", default="http://127.0.0.1:8080", help="base URL of the dialer (%(default)s)")
@@ -43,6 +48,7 @@ async def run(reactor: Any, given: argparse.Namespace) -> None:
         connector = VoiceConnector(
             reactor,
             dialer_url=given.dialer,
+            dialer_token=os.environ.get("DIALER_TOKEN") or None,
             agents=given.agents,
             reply_delay=given.reply_delay,
             seed=given.seed,

@@ -53,7 +53,8 @@ class VoiceConnector:
 
     `agents` is the size of the pool, `queues` where they are at home in turn (empty: the sandbox knows no queue names),
     `hold_time` the seconds after which a held agent is free whatever happens. `reply_delay` is in seconds and may be
-    set at any time, like `dialer_url`. `seed` decides which occasions a fraction hits. The newest `records` are kept.
+    set at any time, like `dialer_url`. `dialer_token` is shown to a dialer that asks for one. `seed` decides which
+    occasions a fraction hits. The newest `records` are kept.
     """
 
     log = Logger()
@@ -63,6 +64,7 @@ class VoiceConnector:
         reactor: Any,
         *,
         dialer_url: str | None,
+        dialer_token: str | None = None,
         agents: int = 10,
         reply_delay: float = 0.2,
         seed: int = 0,
@@ -78,7 +80,7 @@ class VoiceConnector:
         self.ledger = Ledger(records)
         self.pool = AgentPool(reactor.seconds, agents, queues, hold_time)
         self._initial = (agents, reply_delay)
-        self._sender = ReplySender(reactor, self.ledger, random)
+        self._sender = ReplySender(reactor, self.ledger, random, dialer_token)
         self._calls: set[IDelayedCall] = set()
         self._replying: set[Deferred[None]] = set()
         self._site = VoiceConnectorSite(self, reactor)

@@ -122,7 +122,8 @@ class ReplySender:
     Connections are not kept: one that died unseen would make an attempt fail that the dialer never saw.
     """
 
-    def __init__(self, reactor: Any, ledger: Ledger, random: Random) -> None:
+    def __init__(self, reactor: Any, ledger: Ledger, random: Random, token: str | None = None) -> None:
+        self._token = token
         self._reactor = reactor
         self._ledger = ledger
         self._random = random
@@ -186,10 +187,14 @@ class ReplySender:
         return status
 
     async def _post(self, url: str, reply: dict[str, Any], headers: dict[str, str]) -> tuple[int, bytes]:
+        sent = Headers({name: [value] for name, value in headers.items()})
+        # Not among the headers that are recorded.
+        if self._token is not None:
+            sent.addRawHeader("authorization", f"Bearer {self._token}")
         response = await self._agent.request(
             b"POST",
             (url.rstrip("/") + AGENT_PATH).encode("ascii"),
-            Headers({name: [value] for name, value in headers.items()}),
+            sent,
             _Bytes(orjson.dumps(reply)),
         )
         collector = _Collector()
