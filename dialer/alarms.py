@@ -49,6 +49,7 @@ def alarms(
         *_connector(connector),
         *_gateways(gateways),
         *_messages(status, now),
+        *_open(status),
     ]
     return sorted(found, key=lambda alarm: not alarm.serious)
 
@@ -109,6 +110,11 @@ def _messages(status: Mapping[str, Any], now: datetime) -> Iterator[Alarm]:
     since = messages["waitingSince"]
     if messages["waiting"] and since is not None and now - since > LONG:
         yield Alarm("undelivered", f"{_counted(messages['waiting'], 'message')} not delivered yet", since=since)
+
+
+def _open(status: Mapping[str, Any]) -> Iterator[Alarm]:
+    if status["authentication"] == "none":
+        yield Alarm("open", "Without API_TOKENS whoever reaches this dialer may do everything")
 
 
 def _counted(number: int, what: str) -> str:

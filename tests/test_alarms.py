@@ -22,7 +22,13 @@ def found(
     connector: dict[str, Any] | None = None,
 ) -> list[Alarm]:
     """The alarms of a dialer of which all is well but for this."""
-    fine = {"database": "up", "resultsWaiting": 0, "resultsDropped": 0, "notifications": messages()}
+    fine = {
+        "database": "up",
+        "resultsWaiting": 0,
+        "resultsDropped": 0,
+        "notifications": messages(),
+        "authentication": "tokens",
+    }
     return alarms(
         fine | (status or {}),
         reasons or [],
@@ -52,6 +58,10 @@ def test_there_is_none_while_all_is_well() -> None:
 @pytest.mark.parametrize(
     ("facts", "alarm"),
     [
+        (
+            {"status": {"authentication": "none"}},
+            Alarm("open", "Without API_TOKENS whoever reaches this dialer may do everything"),
+        ),
         (
             {"status": {"notifications": messages(parked=1)}},
             Alarm("parked", "1 message parked: the voice connector refused what it was told"),

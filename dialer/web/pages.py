@@ -68,6 +68,11 @@ class Pages:
         """The page of a contact."""
         return self._files["contact.html"]
 
+    @endpoint("GET", "/signin", scope=None, answers=HTML, for_browsers=True)
+    async def get_signin_page(self, request: IRequest) -> object:  # noqa: ARG002
+        """The page to sign in on."""
+        return self._files["signin.html"]
+
     @endpoint("GET", "/ui/static/<name>", scope=None, answers=ASSETS, errors=[404], for_browsers=True)
     async def get_static(self, request: IRequest, name: str) -> object:  # noqa: ARG002
         """A script, a style sheet or a picture of the pages."""

@@ -65,6 +65,7 @@ DECIDED = {
     "get_dashboard": OPEN,
     "get_campaign_page": OPEN,
     "get_contact_page": OPEN,
+    "get_signin_page": OPEN,
     "get_static": OPEN,
     "get_events": Scope.READ,
 }

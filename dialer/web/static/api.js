@@ -2,10 +2,15 @@
 
 export class ApiError extends Error {}
 
-async function call(method, path) {
+const SIGN_IN = "/signin";
+const BACK = "back"; // where to go after signing in, kept for this tab alone
+
+async function ask(method, path, sent) {
+  const headers = { Accept: "application/json" };
+  if (sent !== undefined) headers["Content-Type"] = "application/json";
   let answer;
   try {
-    answer = await fetch(path, { method, headers: { Accept: "application/json" }, cache: "no-store" });
+    answer = await fetch(path, { method, headers, cache: "no-store", body: sent && JSON.stringify(sent) });
   } catch {
     throw new ApiError("The dialer cannot be reached.");
   }
@@ -16,6 +21,35 @@ async function call(method, path) {
     throw error;
   }
   return body;
+}
+
+async function call(method, path) {
+  try {
+    return await ask(method, path);
+  } catch (error) {
+    if (error.status === 401) goToSignIn();
+    throw error;
+  }
+}
+
+// Who looks, what they may do (`scopes`), whether they can sign out, and what keeps them out if it is not that.
+export const getVisitor = () => ask("GET", "/session");
+
+export async function signIn(token) {
+  await ask("POST", "/session", { token });
+  const back = sessionStorage.getItem(BACK) ?? "/";
+  sessionStorage.removeItem(BACK);
+  location.replace(back);
+}
+
+export async function signOut() {
+  await ask("DELETE", "/session");
+  location.assign(SIGN_IN);
+}
+
+export function goToSignIn() {
+  sessionStorage.setItem(BACK, location.pathname);
+  location.replace(SIGN_IN);
 }
 
 const campaignPath = (id) => `/campaign/${encodeURIComponent(id)}`;

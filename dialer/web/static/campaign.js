@@ -9,6 +9,7 @@ import { byId, element, setList, setText } from "./dom.js";
 import { number } from "./format.js";
 import { Live } from "./live.js";
 import { showReasons } from "./systems.js";
+import { showVisitor } from "./visitor.js";
 
 const EXPLAIN_EVERY = 5000; // ms between two questions why, while something changes
 
@@ -55,6 +56,7 @@ async function explain() {
   }
 }
 
+showVisitor();
 new Live(({ facts, campaigns }) => {
   document.body.classList.add("known");
   show(campaigns.get(id));

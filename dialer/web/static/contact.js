@@ -4,6 +4,7 @@ import { getContact, getHistory } from "./api.js";
 import { say } from "./connection.js";
 import { byId, element, setText } from "./dom.js";
 import { dateTime, statusWord } from "./format.js";
+import { showVisitor } from "./visitor.js";
 
 const id = decodeURIComponent(location.pathname.split("/").pop());
 
@@ -49,4 +50,5 @@ async function load() {
 document.title = `${id} – dialer`;
 setText(byId("name"), id);
 byId("reload").addEventListener("click", load);
+showVisitor();
 load();

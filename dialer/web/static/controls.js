@@ -48,7 +48,7 @@ export function makeControls(id, countsOf) {
     }),
   ];
   return {
-    group: element("div", { class: "controls" }, ...buttons.map(({ made }) => made)),
+    group: element("div", { class: "controls control" }, ...buttons.map(({ made }) => made)),
     show(counts) {
       const now = split(counts);
       for (const { made, has } of buttons) setAttribute(made, "aria-disabled", !has(now) && "true");

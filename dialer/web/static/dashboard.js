@@ -6,10 +6,12 @@ import { byId } from "./dom.js";
 import { Live } from "./live.js";
 import { showAlarms, showFigures, showReasons, showSystems } from "./systems.js";
 import { CampaignTable } from "./table.js";
+import { showVisitor } from "./visitor.js";
 
 const table = new CampaignTable();
 let outcomes = null;
 
+showVisitor();
 new Live(({ facts, campaigns }) => {
   document.body.classList.add("known");
   showAlarms(facts.alarms);

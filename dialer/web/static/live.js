@@ -1,6 +1,7 @@
 // What the dialer tells as it happens: one stream of events, taken up again whenever it breaks off.
 
 import { openEvents } from "./api.js";
+import { showVisitor } from "./visitor.js";
 
 const SILENCE = 15000; // ms without any event after which the connection counts as gone; one is due every 5 s
 const AGAIN = 2000; // ms until a stream that the browser gave up is opened anew
@@ -25,7 +26,10 @@ export class Live {
     source.addEventListener("beat", () => this.alive());
     source.addEventListener("error", () => {
       this.lost();
-      if (source.readyState === EventSource.CLOSED) this.retry();
+      if (source.readyState !== EventSource.CLOSED) return;
+      // It was refused, and the browser does not tell why.
+      showVisitor();
+      this.retry();
     });
     this.watch();
   }
