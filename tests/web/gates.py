@@ -13,6 +13,7 @@ from twisted.internet.testing import StringTransport
 
 from dialer.access.networks import parse_networks
 from dialer.access.origins import Origins
+from dialer.access.scope import Scope
 from dialer.access.sessions import Sessions
 from dialer.access.tokens import parse_tokens
 from dialer.web.api import Api
@@ -22,6 +23,15 @@ from dialer.web.gate import Gate
 from dialer.web.signin import SignIn
 from dialer.web.site import BoundedSite
 from tests.told import Told
+
+TOKENS = {scope: f"{scope}-".ljust(40, "x") for scope in Scope}
+CONFIGURED = " ".join(f"just-{scope}:{scope}:{token}" for scope, token in TOKENS.items())
+"""A token for each scope alone, as they are configured."""
+
+
+def bearer(scope: Scope) -> str:
+    """What shows the token of this scope."""
+    return f"Bearer {TOKENS[scope]}"
 
 
 def open_gate() -> Gate:
