@@ -21,9 +21,9 @@ SUPPLY_TOOLS := 'pip-tools>=7.6,<8' 'pip-audit>=2.10,<3'
 run: $(STAMP)
 	$(BIN)/twistd -n --pidfile= dialer
 
-# Two at a time: most tests of the service wait for something most of the time.
+# Four at a time, also on two cores: most tests of the service wait for something most of the time.
 test: lint types
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 4 --dist loadfile
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
