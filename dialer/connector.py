@@ -17,7 +17,7 @@ from treq.client import HTTPClient
 from treq.cookies import IndexableCookieJar
 from twisted.internet.defer import Deferred
 from twisted.web.client import URI, Agent, HTTPConnectionPool
-from twisted.web.iweb import IPolicyForHTTPS
+from twisted.web.iweb import IAgentEndpointFactory, IPolicyForHTTPS
 
 from dialer.bodies import AgentRequestBody, Body, EndChatBody, NotificationBody
 from dialer.contact import Contact
@@ -132,15 +132,7 @@ class Connector:
 
         `policy` says which certificates are trusted; by default those that the platform trusts.
         """
-        pool = HTTPConnectionPool(reactor, persistent=True)
-        pool.retryAutomatically = False
-        pool.maxPersistentPerHost = IDLE_CONNECTIONS
-        pool.cachedConnectionTimeout = IDLE_CONNECTION  # type: ignore[assignment]
-        # Cookies are no part of the wire format, and a jar has no bound.
-        no_cookies = IndexableCookieJar(DefaultCookiePolicy(allowed_domains=()))
-        endpoints = HandshakenEndpoints(reactor, CONNECT_TIMEOUT, policy)
-        agent = Agent.usingEndpointFactory(reactor, endpoints, pool)
-        client = HTTPClient(agent, cookiejar=no_cookies)
+        client, pool = persistent_client(reactor, HandshakenEndpoints(reactor, CONNECT_TIMEOUT, policy))
         return cls(reactor, client, base_url, service_identifier, pool=pool)
 
     @property
@@ -172,9 +164,7 @@ class Connector:
         self._reachability.stop()
         self._poster.give_up()
         if self._pool is not None:
-            closed: Deferred[None] = self._pool.closeCachedConnections()
-            closed.addTimeout(CLOSE_TIMEOUT, self._reactor).addErrback(lambda _: None)
-            await closed
+            await close_idle(self._reactor, self._pool)
 
     async def request_agent(self, contact: Contact, *, esl_host_default: str) -> AgentRequest:
         """Ask for an agent for this contact; never fails, and answers within CONNECT_TIMEOUT + ANSWER_TIMEOUT.
@@ -217,7 +207,7 @@ class Connector:
             )
         headers = {**_tenant(message.tenant_id), IDEMPOTENCY_KEY: message.idempotency_key}
         exchange = await self._post(path, body, headers, min(max(send_within, 0.0), CONNECT_TIMEOUT))
-        return Delivery(_delivered(exchange), exchange.reason)
+        return Delivery(fate_of(exchange), exchange.reason)
 
     async def _post(self, path: str, body: Body, headers: Mapping[str, str], send_within: float) -> Exchange:
         since = self._reachability.asked()
@@ -235,11 +225,30 @@ class Connector:
         return exchange
 
 
+def persistent_client(reactor: Any, endpoints: IAgentEndpointFactory) -> tuple[HTTPClient, HTTPConnectionPool]:
+    """A client over connections that are kept for a short while and never repeat a request by themselves."""
+    pool = HTTPConnectionPool(reactor, persistent=True)
+    pool.retryAutomatically = False
+    pool.maxPersistentPerHost = IDLE_CONNECTIONS
+    pool.cachedConnectionTimeout = IDLE_CONNECTION  # type: ignore[assignment]
+    # Cookies are no part of the wire format, and a jar has no bound.
+    no_cookies = IndexableCookieJar(DefaultCookiePolicy(allowed_domains=()))
+    return HTTPClient(Agent.usingEndpointFactory(reactor, endpoints, pool), cookiejar=no_cookies), pool
+
+
+async def close_idle(reactor: Any, pool: HTTPConnectionPool) -> None:
+    """Close the connections of a pool, within CLOSE_TIMEOUT."""
+    closed: Deferred[None] = pool.closeCachedConnections()
+    closed.addTimeout(CLOSE_TIMEOUT, reactor).addErrback(lambda _: None)
+    await closed
+
+
 def _tenant(tenant_id: str | None) -> dict[str, str]:
     return {TENANT: tenant_id} if tenant_id else {}
 
 
-def _delivered(exchange: Exchange) -> DeliveryKind:
+def fate_of(exchange: Exchange) -> DeliveryKind:
+    """What is known about a try to deliver a message."""
     if exchange.accepted:
         return DeliveryKind.ACCEPTED
     if exchange.status is not None and 400 <= exchange.status < 500 and exchange.status not in RETRIED_STATUSES:

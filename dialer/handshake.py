@@ -37,10 +37,14 @@ class HandshakenEndpoints:
         """Where to connect to for `uri`; fails with ValueError for a scheme that is neither http nor https."""
         if uri.scheme not in (b"http", b"https"):
             raise ValueError(f"neither http nor https: {uri.scheme!r}")
-        endpoint = HostnameEndpoint(self._reactor, uri.host, uri.port, timeout=self._timeout)
+        endpoint = self.tcp(uri.host, uri.port)
         if uri.scheme == b"http":
             return endpoint
         return _Handshaken(wrapClientTLS(self._policy.creatorForNetloc(uri.host, uri.port), endpoint))
+
+    def tcp(self, host: bytes, port: int) -> IStreamClientEndpoint:
+        """Without TLS."""
+        return HostnameEndpoint(self._reactor, host, port, timeout=self._timeout)
 
 
 @implementer(IStreamClientEndpoint)

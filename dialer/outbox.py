@@ -1,6 +1,6 @@
-"""Delivery of the outbox to the voice connector: until accepted, in order for each contact.
+"""Delivery of the outbox to one receiver, such as the voice connector: until accepted, in order for each contact.
 
-*In*: a wake-up after each commit that wrote messages. *Out*: messages through the connector, results to the store.
+*In*: a wake-up after each commit that wrote messages. *Out*: messages through their sender, results to the store.
 One round at a time writes what is known and claims what is due; the deliveries in between run beside it, so what
 finishes during a round is written with the next one, many with one statement under load and at once in quiet times.
 """
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from math import inf
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
@@ -17,7 +17,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from dialer.bell import Bell
-from dialer.connector import Connector, Delivery, DeliveryKind
+from dialer.connector import Delivery, DeliveryKind
 from dialer.message import MessageKind, OutboxMessage
 from dialer.pacing import backoff
 from dialer.store.database import DatabaseError
@@ -51,8 +51,15 @@ STOP_TIME = 2.0
 _Result = TypeVar("_Result")
 
 
+class Sender(Protocol):
+    """Who knows how the receiver wants a message: `Connector` for the voice connector, `WebhookSender` for others."""
+
+    async def deliver(self, message: OutboxMessage, *, send_within: float) -> Delivery:
+        """Try once; after `send_within` seconds it is not sent any more."""
+
+
 class Outbox(Service):
-    """Delivers messages from start to stop.
+    """Delivers messages from start to stop. `receiver` is what the log calls who gets them.
 
     `random` gives the jitter of all waits, in [0, 1). Rounds begin `apart()` seconds apart at least, so that under load
     each is shared. `dialers` says how many share the outbox: without a wake-up each looks so many times as seldom, as
@@ -66,15 +73,17 @@ class Outbox(Service):
         self,
         clock: IReactorTime,
         store: OutboxStore,
-        connector: Connector,
+        sender: Sender,
         *,
         random: Callable[[], float],
         apart: Callable[[], float] = lambda: 0.0,
         dialers: Callable[[], int] = lambda: 1,
+        receiver: str = "the voice connector",
     ) -> None:
         self._clock = clock
         self._store = store
-        self._connector = connector
+        self._sender = sender
+        self._receiver = receiver
         self._random = random
         self._apart = apart
         self._dialers = dialers
@@ -98,7 +107,7 @@ class Outbox(Service):
 
     @property
     def under_way(self) -> int:
-        """Deliveries that wait for the VC's answer."""
+        """Deliveries that wait for the receiver's answer."""
         return len(self._under_way)
 
     def wake(self) -> None:
@@ -178,7 +187,7 @@ class Outbox(Service):
         else:
             if self._outages:
                 self._outages = 0
-                self.log.info("Deliveries to the voice connector go on")
+                self.log.info("Deliveries to {receiver} go on", receiver=self._receiver)
 
     def _pause(self, error: Exception) -> None:
         self._outages += 1
@@ -186,9 +195,13 @@ class Outbox(Service):
         wait = backoff(self._outages, first=FIRST_PAUSE, longest=LONGEST_PAUSE, random=self._random)
         self._resume = self._clock.seconds() + wait
         if not isinstance(error, DatabaseError):
-            self.log.failure("Deliveries to the voice connector pause")
+            self.log.failure("Deliveries to {receiver} pause", receiver=self._receiver)
         elif self._outages == 1:
-            self.log.error("DATABASE CONNECTION ERROR, deliveries to the voice connector pause: {error}", error=error)
+            self.log.error(
+                "DATABASE CONNECTION ERROR, deliveries to {receiver} pause: {error}",
+                receiver=self._receiver,
+                error=error,
+            )
 
     async def _settle(self) -> None:
         await _write(self._accepted, self._store.delivered)
@@ -224,7 +237,7 @@ class Outbox(Service):
     async def _deliver(self, message: OutboxMessage, claimed: float) -> None:
         left = inf if message.lifetime is None else message.lifetime - (self._clock.seconds() - claimed)
         try:
-            delivery = await self._connector.deliver(message, send_within=left) if left > 0 else None
+            delivery = await self._sender.deliver(message, send_within=left) if left > 0 else None
         except Exception as error:
             self.log.failure(
                 "Delivering {kind} for contact {contact} of campaign {campaign}", kind=message.kind, **_about(message)
@@ -253,8 +266,8 @@ class Outbox(Service):
                 **_about(message),
             )
             return
-        # A message of the same contact may wait for this one, and others for a VC that is back.
-        self._more |= message.kind is MessageKind.END_CHAT or self._window.size < PARALLEL
+        # A message of the same contact may wait for this one, and others for a receiver that is back.
+        self._more |= message.kind is not MessageKind.NOTIFICATION or self._window.size < PARALLEL
         self._window.worked()
         if delivery.kind is DeliveryKind.ACCEPTED:
             self._accepted.append(message.id)
@@ -266,9 +279,9 @@ class Outbox(Service):
     def _say_parked(self, message: OutboxMessage, reason: str) -> None:
         self.parked += 1
         self.log.error(
-            "{kind} for contact {contact} of campaign {campaign} parked, "
-            "the voice connector does not have it: {reason}",
+            "{kind} for contact {contact} of campaign {campaign} parked, {receiver} does not have it: {reason}",
             kind=message.kind,
+            receiver=self._receiver,
             reason=reason,
             **_about(message),
         )

@@ -56,11 +56,15 @@ class Address(EncodedURL):
 
 @frozen
 class Exchange:
-    """One request: whether it was written, the HTTP status that came back, if any, and what happened in words."""
+    """One request: whether it was written, the HTTP status that came back, if any, and what happened in words.
+
+    `error` is what happened where no status came back.
+    """
 
     sent: bool
     status: int | None
     reason: str
+    error: Exception | None = None
 
     @property
     def accepted(self) -> bool:
@@ -110,7 +114,7 @@ class Poster:
             self._under_way.add(request)
             response = await request
         except Exception as error:
-            return Exchange(posted.sent, None, late or _words(error))
+            return Exchange(posted.sent, None, late or _words(error), error)
         finally:
             self._under_way.discard(request)
             if timer.active():

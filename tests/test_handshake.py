@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
-from ipaddress import ip_address
 from typing import Any
 
 import pytest
 import pytest_twisted
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 from hamcrest import assert_that, contains_string, equal_to, has_length, has_properties
 from twisted.internet import ssl
 from twisted.internet.protocol import Factory, Protocol
@@ -21,31 +15,15 @@ from twisted.web.server import Site
 
 import dialer.connector
 from dialer.connector import AgentRequestKind, Connector
+from tests.certificates import self_signed
 from tests.fake_vc import FakeVC
 from tests.test_connector import CONTACT
 
 
 @pytest.fixture(scope="module")
 def certificate() -> ssl.PrivateCertificate:
-    """Self-signed, for 127.0.0.1."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "voice connector")])
-    now = datetime.now(UTC)
-    signed = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    private = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    return ssl.PrivateCertificate.loadPEM(private + signed.public_bytes(serialization.Encoding.PEM))
+    """Of the VC."""
+    return self_signed()
 
 
 async def _ask(reactor: Any, factory: Factory, options: Any, policy: IPolicyForHTTPS | None) -> Any:

@@ -417,7 +417,7 @@ async def test_an_unexpected_error_is_logged_and_delivery_goes_on(
     house: House, vc: FakeVC, monkeypatch: pytest.MonkeyPatch, logged_failures: LoggedFailures
 ) -> None:
     outbox = house.outbox()
-    deliver = outbox._connector.deliver
+    deliver = outbox._sender.deliver
     failures = iter([RuntimeError("boom")])
 
     async def unruly(message: Any, **kwargs: Any) -> Any:
@@ -425,7 +425,7 @@ async def test_an_unexpected_error_is_logged_and_delivery_goes_on(
             raise failure
         return await deliver(message, **kwargs)
 
-    monkeypatch.setattr(outbox._connector, "deliver", unruly)
+    monkeypatch.setattr(outbox._sender, "deliver", unruly)
     await house.put("a")
     await house.until(delivered=1)
     assert_that(outbox, has_properties(delivered=1, retried=1))
