@@ -1,7 +1,10 @@
-"""What the voice connector must be told about a contact, sooner or later: one row of the outbox."""
+"""What the voice connector, or the receiver of a webhook, must be told about a contact, sooner or later: one row of the
+outbox.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
 
@@ -12,10 +15,11 @@ END_CHAT_LIFETIME = 60.0
 
 
 class MessageKind(StrEnum):
-    """Which of the voice connector's paths a message goes to, as stored in `outbox.kind`."""
+    """Which of the voice connector's paths a message goes to, or that it is a webhook, as stored in `outbox.kind`."""
 
     NOTIFICATION = "notification"
     END_CHAT = "end_chat"
+    WEBHOOK = "webhook"
 
 
 class MessageState(StrEnum):
@@ -27,7 +31,7 @@ class MessageState(StrEnum):
 
 
 UNDELIVERED = (MessageState.WAITING, MessageState.PARKED)
-"""The states of a message that the voice connector does not have."""
+"""The states of a message that nobody has yet."""
 
 
 @frozen(kw_only=True)
@@ -35,8 +39,9 @@ class OutboxMessage:
     """One message as it was claimed for delivery.
 
     `attempts` counts the claims, this one included: it tells this claim from a later one. `idempotency_key` is the
-    same for all tries. `call_result` belongs to notifications. `lifetime` is how many seconds were left at the claim
-    in which it may be sent; None: it never gets too old. `campaign_id` is None when the contact is no longer there.
+    same for all tries. `call_result` belongs to notifications; `event`, `payload` (JSON text: the contact as it was
+    then) and `url` (None: the operator's) to webhooks. `lifetime` is how many seconds were left at the claim in which
+    it may be sent; None: it never gets too old. `campaign_id` is None when the contact is no longer there.
     """
 
     id: int
@@ -51,6 +56,9 @@ class OutboxMessage:
     attempts: int = 0
     lifetime: float | None = None
     last_error: str | None = None
+    event: str | None = None
+    url: str | None = None
+    payload: str | None = None
 
 
 @frozen(kw_only=True)
@@ -58,7 +66,8 @@ class StoredMessage:
     """One message as it stands in the outbox, for somebody who looks at it.
 
     `campaign_id` is None when the contact is no longer there. `next_time` is when a waiting one may be tried again:
-    while it is under way, when its claim runs out. `last_error` is why it was not delivered so far.
+    while it is under way, when its claim runs out. `last_error` is why it was not delivered so far. `event` and
+    `destination` are what a webhook tells, and whom: RESULT_WEBHOOK_URL, or the `host:port` that a contact names.
     """
 
     id: int
@@ -72,3 +81,15 @@ class StoredMessage:
     created_time: datetime
     next_time: datetime
     last_error: str | None
+    event: str | None
+    destination: str | None
+
+
+@frozen
+class WebhookTargets:
+    """Who is told of what becomes of contacts by webhooks: whether the operator's receiver is, and the hosts
+    (`host:port`, in lower case) that a contact may name.
+    """
+
+    result: bool
+    hosts: Sequence[str] = ()

@@ -14,7 +14,7 @@ from twisted.internet.interfaces import IReactorTime
 from dialer.contact import Contact, NewContact, Status
 from dialer.errors import DialerError
 from dialer.gather import Gather
-from dialer.message import END_CHAT_LIFETIME, MessageKind, OutboxMessage
+from dialer.message import END_CHAT_LIFETIME, MessageKind, OutboxMessage, WebhookTargets
 from dialer.store.claims import Claim, Claims
 from dialer.store.database import CommitUnknown, Database, DatabaseDown, DatabaseError, Run
 from dialer.store.outbox import CLAIM_TIME
@@ -61,7 +61,8 @@ class Change:
 
     `status` and `taking` are what it starts from. `to` is ENDED or FAILED, with the call result in `result`, or
     PENDING for a contact that goes back to its queue, with the reason for its history. `agent` is the agent of the
-    reply that is acted on, if any. `campaign_id` and `campaign_type` are those of the contact.
+    reply that is acted on, if any. `answered_at` is when the customer answered, in seconds of the dialer's clock.
+    `campaign_id` and `campaign_type` are those of the contact.
     """
 
     contact_id: str
@@ -71,6 +72,7 @@ class Change:
     result: str | None = None
     end_chat: bool = False
     agent: str | None = None
+    answered_at: float | None = field(default=None, eq=False)
     # For people and their figures: they make no other change of it.
     reason: str | None = field(default=None, eq=False)
     campaign_id: str | None = field(default=None, eq=False)
@@ -105,8 +107,9 @@ class ContactStore:
 
     `owner` and `instance` name the process in its lease; `hold` is how long, in seconds, a contact that went back to
     pending is not eligible. `room` says how many of the messages for the VC that a change brings may be claimed for
-    this process at once; `on_messages` gets those that were, and whether there are others. All methods fail with
-    DatabaseDown when nothing reached the server and with CommitUnknown when a change may or may not have been made.
+    this process at once; `on_messages` gets those that were, and whether there are others. `webhooks` says who else is
+    told, if anybody; `on_webhooks` is called when that may be waiting. All methods fail with DatabaseDown when nothing
+    reached the server and with CommitUnknown when a change may or may not have been made.
     """
 
     def __init__(
@@ -119,13 +122,22 @@ class ContactStore:
         hold: float,
         room: Callable[[], int] = lambda: 0,
         on_messages: Callable[[Sequence[OutboxMessage], bool], None] = lambda *_: None,
+        webhooks: WebhookTargets | None = None,
+        on_webhooks: Callable[[], None] = lambda: None,
     ) -> None:
+        self._clock = clock
         self._database = database
-        self._me = {"owner": owner, "instance": instance}
+        self._me: dict[str, Any] = {"owner": owner, "instance": instance}
+        if webhooks is not None:
+            self._me |= {"result_webhook": webhooks.result, "webhook_hosts": list(webhooks.hosts)}
+        self.has_webhooks = webhooks is not None
+        """Whether anybody is told of answers as they come."""
+        self._on_webhooks = on_webhooks
         self._hold = hold
         self._room = room
         self._on_messages = on_messages
         self._adds = Gather(clock, self._add_singles, most=ADD_AT_ONCE)
+        self._answers = Gather(clock, self._mark_all_answered, most=TAKE_AT_ONCE)
         self._takes = Gather(clock, self._take_all, most=TAKE_AT_ONCE)
         self._claims = Claims(database, owner=owner, instance=instance, undo=self._undo)
         self.owner = owner
@@ -222,7 +234,7 @@ class ContactStore:
             "statuses": [take.status for take in takes],
             "switches": [take.switch for take in takes],
         }
-        taken = {row["id"]: row for row in await self._database.run(sql("take"), asked)}
+        taken = {row["id"]: row for row in await self._change("take", asked)}
         # A contact that was asked for twice was taken once.
         return [taken.pop(take.contact.id, None) for take in takes]
 
@@ -260,8 +272,9 @@ class ContactStore:
             asked = self._me | _columns(finished)
             asked["to_statuses"] = [change.to for change in finished]
             asked["results"] = [change.result for change in finished]
+            asked["answered_agos"] = [self._ago(change.answered_at) for change in finished]
             asked |= {"room": self._room(), "claim_time": CLAIM_TIME}
-            rows += await self._database.run(sql("finish"), asked)
+            rows += await self._change("finish", asked)
             claimed = [_claimed(row) for row in rows if row["message_id"] is not None]
             done = sum(row["status"] != LOCKED for row in rows)
             self._on_messages(claimed, len(claimed) < done)
@@ -275,7 +288,7 @@ class ContactStore:
 
     async def expire(self) -> list[str]:
         """Fail the waiting contacts past their end_time, at most EXPIRE_AT_ONCE; the campaign type of each."""
-        rows = await self._database.run(sql("expire"), self._me | {"limit": EXPIRE_AT_ONCE})
+        rows = await self._change("expire", self._me | {"limit": EXPIRE_AT_ONCE})
         return [row["campaign_type"] for row in rows]
 
     async def release_agent(self, contact_id: str, agent: str) -> bool:
@@ -285,6 +298,29 @@ class ContactStore:
     async def mark_bridged(self, contact: Contact) -> None:
         """The customer has reached the agent."""
         await self._database.run(sql("mark_bridged"), {"id": contact.id, "taking": contact.taking})
+
+    async def mark_answered(self, contact: Contact, answered_at: float) -> None:
+        """The customer has answered, at that second of the dialer's clock; once for each taking."""
+        await self._answers.put((contact, answered_at))
+
+    async def _mark_all_answered(self, answers: Sequence[tuple[Contact, float]]) -> list[None]:
+        # Of a contact that is there twice, a statement would make one change, but write it down twice.
+        latest = {contact.id: (contact.taking, self._ago(at)) for contact, at in answers}
+        takings, agos = zip(*latest.values(), strict=True)
+        await self._change(
+            "mark_answered", self._me | {"ids": list(latest), "takings": list(takings), "agos": list(agos)}
+        )
+        return [None] * len(answers)
+
+    async def _change(self, name: str, asked: dict[str, Any]) -> list[dict[str, Any]]:
+        """Run a statement that changes states, and whose changes are told by webhooks."""
+        rows = await self._database.run(sql(name, webhooks=self.has_webhooks), asked)
+        if self.has_webhooks and rows:
+            self._on_webhooks()
+        return rows
+
+    def _ago(self, at: float | None) -> float | None:
+        return None if at is None else max(0.0, self._clock.seconds() - at)
 
     async def count_active(self) -> tuple[int, int]:
         """The active contacts of this dialer, and of all dialers on this database."""

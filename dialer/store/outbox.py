@@ -28,6 +28,8 @@ STALE_AT_ONCE = 500
 """END_CHATs that one claim parks at most: bounds its locks."""
 
 _COLUMNS = tuple(field.name for field in attrs.fields(OutboxMessage))
+"""Those of webhooks are read where they are wanted alone."""
+
 _STORED = tuple(field.name for field in attrs.fields(StoredMessage))
 
 
@@ -79,29 +81,35 @@ class NotResendable(DialerError):
 class OutboxStore:
     """Typed access to `outbox`, shared by any number of dialers.
 
+    `claim` is for the VC's messages or, with a `destination`, for the webhooks that go there.
+
     All methods fail with DatabaseDown when nothing reached the server and with CommitUnknown when a change may or may
     not have been made. `delivered`, `retry` and `park` may be repeated: the second time changes nothing that counts.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, destination: str | None = None) -> None:
         self._database = database
+        self._destination = destination
 
     async def claim(self, limit: int) -> Claim:
         """Claim up to `limit` messages that are due, at most one of each contact, those due longest first."""
-        asked = {
+        asked: dict[str, Any] = {
             "limit": limit,
             "claim_time": CLAIM_TIME,
             "end_chat_lifetime": END_CHAT_LIFETIME,
             "stale_limit": STALE_AT_ONCE,
         }
-        rows = await self._database.run(sql("outbox_claim"), asked)
+        statement = "outbox_claim"
+        if self._destination is not None:
+            statement, asked = "webhook_claim", asked | {"destination": self._destination}
+        rows = await self._database.run(sql(statement), asked)
         return Claim(
             messages=[_message(row) for row in rows if row["state"] == "waiting"],
             expired=[_message(row) for row in rows if row["state"] == "parked"],
         )
 
     async def delivered(self, ids: Sequence[int]) -> None:
-        """The VC has accepted these; the next message of each of their contacts may be claimed."""
+        """The receiver has accepted these; the next message of each of their contacts may be claimed."""
         await self._database.run(sql("outbox_delivered"), {"ids": list(ids)})
 
     async def retry(self, retries: Sequence[Retry]) -> None:
@@ -121,6 +129,11 @@ class OutboxStore:
         (row,) = await self._database.run(sql("outbox_backlog"), {})
         return Backlog(**row)
 
+    async def webhooks_backlog(self) -> Backlog:
+        """What the receivers of webhooks do not have yet."""
+        (row,) = await self._database.run(sql("webhooks_backlog"), {})
+        return Backlog(**row)
+
     async def undelivered(
         self, states: Sequence[MessageState] = UNDELIVERED, *, limit: int, after: int = 0
     ) -> list[StoredMessage]:
@@ -129,7 +142,7 @@ class OutboxStore:
         return [_stored(row) for row in await self._database.run(sql("outbox_undelivered"), asked)]
 
     async def resend(self, message_id: int) -> StoredMessage | None:
-        """Let a parked notification be tried again at once, as it is then; None when there is no message of this id.
+        """Let a parked notification or webhook be tried again at once, as it is then; None when no message has this id.
 
         Fails with NotResendable for a message that is not parked, and for any END_CHAT.
         """
@@ -146,7 +159,7 @@ class OutboxStore:
 
 
 def _message(row: Mapping[str, Any]) -> OutboxMessage:
-    return OutboxMessage(**{name: row[name] for name in _COLUMNS} | {"kind": MessageKind(row["kind"])})
+    return OutboxMessage(**{name: row[name] for name in _COLUMNS if name in row} | {"kind": MessageKind(row["kind"])})
 
 
 def _stored(row: Mapping[str, Any]) -> StoredMessage:

@@ -16,7 +16,7 @@ SELECT at, event, taking, dialer, detail FROM (SELECT * FROM (
     -- The VC has it: at that time; it does not have it yet: since it was written.
     SELECT 4, COALESCE(delivered_time, created_time),
            kind || CASE state WHEN 'waiting' THEN '_waiting' WHEN 'parked' THEN '_parked' ELSE '_delivered' END,
-           NULL, NULL, concat_ws(', ', call_result, attempts || ' tries', last_error)
+           NULL, NULL, concat_ws(', ', call_result, event || ' to ' || destination, attempts || ' tries', last_error)
     FROM outbox WHERE contact_id = %(id)s
 ) AS happened ORDER BY at DESC, place DESC LIMIT %(limit)s) AS latest
 ORDER BY at, place

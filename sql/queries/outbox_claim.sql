@@ -1,10 +1,10 @@
--- Claim messages for delivery and park END_CHATs that are too old to be sent. A claim holds for a while only, so that
+-- Claim messages for the VC and park END_CHATs that are too old to be sent. A claim holds for a while only, so that
 -- what a dead dialer had claimed is free again. Only the oldest waiting message of each contact may be claimed: an
 -- outbox row is written by whoever holds the contact's row, so its id gives the order.
 -- An END_CHAT under way (next_time ahead) is not parked: it may be about to arrive, and blocks its number until then.
 WITH stale AS (
     SELECT id FROM outbox
-    WHERE state = 'waiting' AND kind = 'end_chat' AND next_time <= now()
+    WHERE state = 'waiting' AND destination IS NULL AND kind = 'end_chat' AND next_time <= now()
       AND created_time <= now() - %(end_chat_lifetime)s * interval '1 second'
     ORDER BY id LIMIT %(stale_limit)s
     FOR UPDATE SKIP LOCKED
@@ -16,12 +16,12 @@ WITH stale AS (
     RETURNING outbox.*
 ), due AS (
     SELECT id FROM outbox AS message
-    WHERE state = 'waiting' AND next_time <= now()
+    WHERE state = 'waiting' AND destination IS NULL AND next_time <= now()
       AND (kind <> 'end_chat' OR created_time > now() - %(end_chat_lifetime)s * interval '1 second')
       AND NOT EXISTS (
           SELECT FROM outbox AS earlier
           -- Waiting, put so that the index by contact is used, not the one of all that wait.
-          WHERE earlier.contact_id = message.contact_id AND earlier.id < message.id
+          WHERE earlier.contact_id = message.contact_id AND earlier.id < message.id AND earlier.destination IS NULL
             AND earlier.state NOT IN ('delivered', 'parked'))
     -- Longest due first, so that a backlog of any length is read from the front of the index.
     ORDER BY next_time, id LIMIT %(limit)s

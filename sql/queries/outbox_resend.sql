@@ -1,4 +1,4 @@
--- Try a parked notification again, at once and with its old key. Never an END_CHAT: it would close another chat.
+-- Try a parked notification or webhook again, at once and with its old key. Never an END_CHAT: it would close another chat.
 UPDATE outbox SET state = 'waiting', next_time = now()
-WHERE id = %(id)s AND state = 'parked' AND kind = 'notification'
+WHERE id = %(id)s AND state = 'parked' AND kind <> 'end_chat'
 RETURNING id

@@ -7,9 +7,9 @@ WITH page AS (
     ORDER BY ended_time, arrival LIMIT %(limit)s
 ), old AS (
     SELECT contacts.id FROM contacts JOIN page USING (id)
-    -- A parked END_CHAT is never sent any more: it keeps nothing.
+    -- A parked END_CHAT is never sent any more: it keeps nothing. Nor does a webhook, which holds all that it tells.
     WHERE NOT EXISTS (
-        SELECT FROM outbox WHERE contact_id = contacts.id
+        SELECT FROM outbox WHERE contact_id = contacts.id AND destination IS NULL
           AND state <> 'delivered' AND NOT (state = 'parked' AND kind = 'end_chat'))
     FOR UPDATE OF contacts SKIP LOCKED
 ), removed AS (

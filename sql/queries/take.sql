@@ -21,6 +21,7 @@ WITH asked AS (
         agent = NULL,
         released_agent = NULL,
         bridged = false,
+        answered_time = NULL,
         hold_until = NULL,
         on_return = NULL
     FROM free
@@ -30,5 +31,8 @@ WITH asked AS (
 ), noted AS (
     INSERT INTO contact_events (contact_id, taking, event, dialer, detail)
     SELECT id, taking, 'taken', owner, switch FROM taken
+), announced AS (
+    SELECT 1 AS place, 'taken' AS event, now() AS at, taken.* FROM taken
 )
+-- +webhooks
 SELECT * FROM taken
