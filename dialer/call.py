@@ -46,6 +46,7 @@ class Call:
     contact: Contact
     sent_at: float
     answered: bool = False
+    answered_at: float | None = None
     bridged: bool = False
     refused: Refusal | None = None
     """What EFSwitch said when it refused the command; it stands if there never was a channel."""

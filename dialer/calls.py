@@ -166,8 +166,22 @@ class Calls:
 
     def _answered(self, call: Call) -> None:
         if not (call.answered or call.over):
+            call.answered_at = self._clock.seconds()
             self._journal.note(call.contact, Seen.ANSWERED)
+            if self._store.has_webhooks:
+                self.background.detach(self._tell_answer(call.contact, call.answered_at), call.contact)
         call.answered = True
+
+    async def _tell_answer(self, contact: Contact, answered_at: float) -> None:
+        """Once: what is missed here is told with the end of the call, which knows of the answer too."""
+        try:
+            await self._store.mark_answered(contact, answered_at)
+        except DatabaseError as error:
+            self.log.warn(
+                "Answer of contact {contact} of campaign {campaign} was not stored: {error}",
+                error=error,
+                **about(contact),
+            )
 
     def _bridged(self, call: Call) -> None:
         if call.bridged or call.over:
@@ -204,6 +218,9 @@ class Calls:
             self._meter.rang(call.contact.campaign_type, end.rang, answered=end.answered)
         if end.talked is not None:
             self._meter.talked(call.contact.campaign_type, end.talked)
+        if end.answered and call.answered_at is None:
+            # Seen by nobody, or by a dialer that died before it could tell.
+            call.answered_at = max(call.sent_at, self._clock.seconds() - (end.talked or 0.0))
         self._close(call, Status.ENDED, end.cause, end_chat=needs_end_chat(call.contact.is_agent, end))
 
     def gone(self, call: Call) -> None:
@@ -282,7 +299,9 @@ class Calls:
         self.log.info(
             "Contact {contact} of campaign {campaign} {to} {result}", to=to, result=result or "", **about(contact)
         )
-        settled = self._settlement.settle(Change.of(contact, to, result, end_chat=end_chat, reason=reason))
+        settled = self._settlement.settle(
+            Change.of(contact, to, result, end_chat=end_chat, reason=reason, answered_at=call.answered_at)
+        )
         settled.addErrback(lambda failure: failure.trap(Dropped))
         settled.addBoth(lambda _: self._forget(call))
 

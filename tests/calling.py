@@ -43,6 +43,8 @@ class Store:
         self.slow: dict[str, Deferred[None]] = {}
         self.refuses: Exception | bool = False
         self.bridged: list[str] = []
+        self.has_webhooks = False
+        self.answered: list[tuple[str, float]] = []
         self.unsent: set[str] = set()
         self.others: list[HeldContact] = []
         self.asked_for: list[list[str]] = []
@@ -71,6 +73,11 @@ class Store:
         if isinstance(self.refuses, Exception):
             raise self.refuses
         self.bridged.append(contact.id)
+
+    async def mark_answered(self, contact: Contact, answered_at: float) -> None:
+        if isinstance(self.refuses, Exception):
+            raise self.refuses
+        self.answered.append((contact.id, answered_at))
 
     def _take(self, contact: Contact, **changed: Any) -> Contact | None:
         if isinstance(self.refuses, Exception):

@@ -677,3 +677,53 @@ def test_an_event_that_cannot_be_dealt_with_is_logged_with_its_contact(
     said = [event for event in logged if "log_failure" in event]
     assert_that(formatEvent(said[0]), equal_to("CHANNEL_HANGUP_COMPLETE of contact c1 of campaign k went astray"))
     assert_that(logged_failures.flush(ZeroDivisionError), has_length(1))
+
+
+# -- when it was answered ----------------------------------------------------------------------------------------------
+
+
+def test_an_answer_is_told_at_once_when_somebody_is_told_of_answers(bench: Bench) -> None:
+    bench.store.has_webhooks = True
+    bench.dialed()
+    answered_at = bench.clock.seconds()
+    bench.tell(answer(), answer())
+    assert_that(bench.store.answered, contains_exactly(("c1", answered_at)))
+    bench.wait(3)
+    bench.tell(hangup("NORMAL_CLEARING", answered=True), answer())
+    assert_that(bench.store.answered, has_length(1))
+    assert_that([change.answered_at for change in bench.results.changes], contains_exactly(answered_at))
+
+
+def test_an_answer_is_stored_with_the_end_alone_when_nobody_is_told_of_it(bench: Bench) -> None:
+    bench.dialed()
+    bench.tell(answer())
+    assert_that(bench.store.answered, empty())
+    answered_at = bench.clock.seconds()
+    bench.wait(3)
+    bench.tell(hangup("NORMAL_CLEARING", answered=True))
+    assert_that([change.answered_at for change in bench.results.changes], contains_exactly(answered_at))
+
+
+def test_an_answer_that_cannot_be_stored_harms_nothing_and_comes_with_the_end(bench: Bench) -> None:
+    bench.store.has_webhooks = True
+    bench.dialed()
+    bench.store.refuses = DatabaseDown("gone")
+    bench.tell(answer())
+    answered_at = bench.clock.seconds()
+    bench.wait(3)
+    bench.tell(hangup("NORMAL_CLEARING", answered=True))
+    assert_that([change.answered_at for change in bench.results.changes], contains_exactly(answered_at))
+
+
+def test_the_end_of_a_call_tells_when_it_was_answered_if_nobody_saw_that(bench: Bench) -> None:
+    bench.adopt(held())
+    bench.wait(20)
+    end = hangup("NORMAL_CLEARING", answered=True)
+    bench.tell(Event(end.name, {**end.headers, "Caller-Channel-Hangup-Time": "1700000004500000"}))
+    assert_that([change.answered_at for change in bench.results.changes], contains_exactly(bench.clock.seconds() - 4.5))
+
+
+def test_a_call_that_was_never_answered_has_no_time_of_an_answer(bench: Bench) -> None:
+    bench.dialed()
+    bench.tell(hangup("NO_ANSWER"))
+    assert_that([change.answered_at for change in bench.results.changes], contains_exactly(None))

@@ -84,6 +84,19 @@ def test_a_recorded_hangup_tells_how_the_call_ended(name: str, cause: str, answe
     assert_that(end_of_call(HANGUPS[name]), equal_to(CallEnd(cause, answered, bridged)))
 
 
+@pytest.mark.parametrize(("answered", "ended", "talked"), [
+    ("1700000000000000", "1700000004500000", 4.5),
+    ("1700000000000000", "1700000000000000", 0.0),
+    ("1700000004500000", "1700000000000000", None),
+    ("1700000000000000", "0", None),
+    ("1700000000000000", "later", None),
+    ("0", "1700000004500000", None),
+])  # fmt: skip
+def test_the_end_tells_how_long_they_talked_where_it_knows(answered: str, ended: str, talked: float | None) -> None:
+    event = {"Caller-Channel-Answered-Time": answered, "Caller-Channel-Hangup-Time": ended}
+    assert_that(end_of_call(event).talked, equal_to(talked))
+
+
 def test_every_recorded_hangup_is_looked_at() -> None:
     assert_that(sorted(HANGUPS), equal_to(sorted(name for name, *_ in RECORDED)))
 
