@@ -20,6 +20,7 @@ REQUIRES = [
     "pydantic>=2.14,<3",
     "pydantic-settings>=2.16,<3",
     "rich>=15,<16",
+    "standardwebhooks>=1.1,<2",
     "treq>=26.7,<27",
     "twisted>=26.10,<27",
     "txpostgres>=1.7,<1.8",
