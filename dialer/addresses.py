@@ -12,6 +12,9 @@ from psycopg2.extensions import make_dsn, parse_dsn
 
 from dialer.rules import is_host, is_ipv6
 
+MAX_WEBHOOK_HOSTS = 20
+"""Hosts that contacts may name for their webhooks: each is asked about in the database once a second."""
+
 _ENTRY = re.compile(r"(?:\[(?P<ipv6>[^\[\]]+)\]|(?P<host>[^:\[\]]+))(?::(?P<port>[0-9]{1,5}))?")
 _BASE_URL = re.compile(r"(?i:https?)://(?P<where>[^/?#@]+)(?:/(?:%[0-9A-Fa-f]{2}|[A-Za-z0-9._~!$&'()*+,;=:@/-])*)?")
 _POSTGRES_URL = re.compile(r"postgres(?:ql)?://")
@@ -46,6 +49,24 @@ def base_url(text: str) -> str:
         raise ValueError
     host_and_port(found["where"], 80)
     return text.rstrip("/")
+
+
+def webhook_url(text: str) -> str:
+    """Check an http or https URL without user and fragment; returned as it is."""
+    where, _, query = text.partition("?")
+    base_url(where)
+    if not re.fullmatch(r"(?:%[0-9A-Fa-f]{2}|[A-Za-z0-9._~!$&'()*+,;=:@/?-])*", query):
+        raise ValueError
+    return text
+
+
+def webhook_hosts(text: str) -> tuple[tuple[str, int], ...]:
+    """Read a list of `host[:port]`, with commas or spaces between them; without a port it is 443."""
+    entries = re.split(r"[,\s]+", text.strip(", \t\n\r"))
+    hosts = hosts_and_ports(",".join(entries), 443) if entries != [""] else ()
+    if len(hosts) > MAX_WEBHOOK_HOSTS:
+        raise ValueError
+    return tuple((host.lower(), port) for host, port in hosts)
 
 
 def check_database(text: str) -> str:

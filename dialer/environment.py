@@ -22,7 +22,7 @@ from dialer.settings import Settings
 _PASSWORDS = frozenset({"db_pass", "esl_password"})
 """Taken as they are, with the spaces around them."""
 
-_SECRETS = _PASSWORDS | {"api_tokens"}
+_SECRETS = _PASSWORDS | {"api_tokens", "result_webhook_secret"}
 """Never shown. Each may be in a file instead, which the variable with `_FILE` behind its name tells."""
 
 _LONGEST_FILES = {"api_tokens": 1_000_000}
@@ -86,13 +86,19 @@ def _read_files(given: dict[str, Any]) -> None:
 
 
 def _check_together(settings: Settings) -> None:
-    """Refuse a simulator that nobody asked for, one asked for together with what it stands in for, and networks that
-    look as if nobody else was let in."""
+    """Refuse a simulator that nobody asked for, one asked for together with what it stands in for, networks that look
+    as if nobody else was let in, and webhooks that nobody signs."""
     if settings.trusted_networks and not settings.api_tokens:
         raise SettingsError(
             "TRUSTED_NETWORKS is set and API_TOKENS is not: without tokens everybody may do everything; "
             "set both or neither"
         )
+    for field in ("result_webhook_url", "webhook_allowed_hosts"):
+        if getattr(settings, field) and not settings.result_webhook_secret:
+            raise SettingsError(
+                f"RESULT_WEBHOOK_SECRET is not set, but {field.upper()} is: "
+                f"set it to {_told('result_webhook_secret', 'allowed')}"
+            )
     for field, simulator in (("esl_ip", "efswitch"), ("voice_connector", "vc")):
         value = getattr(settings, field)
         asked = simulator in settings.sandbox
@@ -111,7 +117,8 @@ def _check_together(settings: Settings) -> None:
 
 def _shown(field: str, text: str) -> str:
     """Return `NAME='value'` in one line, without any password."""
-    if field in _SECRETS:
+    # The path of a receiver's URL is often all that keeps others from posting there.
+    if field in _SECRETS or field == "result_webhook_url":
         return f"{field.upper()} (its value is not shown)"
     if field == "db_url":
         text = without_password(text)

@@ -82,6 +82,7 @@ from dialer.web.replies import Replies
 from dialer.web.results import Results
 from dialer.web.signin import SignIn
 from dialer.web.site import BoundedSite
+from dialer.webhooks import Webhooks
 
 GATHERED = 0.01
 """Seconds for which results, and confirmations of the VC, are gathered at most under load: three of each share a
@@ -221,6 +222,15 @@ class Parts:
         self.outbox = Outbox(
             reactor, outbox, self.connector, random=chance.random, apart=self._gathered, dialers=self.lease.dialers
         )
+        self.webhooks = Webhooks(
+            reactor,
+            self.database,
+            url=settings.result_webhook_url,
+            hosts=settings.webhook_allowed_hosts,
+            secrets=settings.result_webhook_secret,
+            random=chance.random,
+            dialers=self.lease.dialers,
+        )
         self.contacts = ContactStore(
             clock,
             self.database,
@@ -229,6 +239,8 @@ class Parts:
             hold=settings.contact_retrieval_delay,
             room=lambda: self.outbox.room,
             on_messages=self.outbox.deliver,
+            webhooks=self.webhooks.targets,
+            on_webhooks=self.webhooks.wake,
         )
         self.settlement = Settlement(
             clock,
@@ -337,6 +349,7 @@ class Parts:
             self.limits,
             self.connector,
             self.lease,
+            webhooks=self.webhooks.targets is not None,
             capacity=settings.max_concurrent_calls,
             speed=settings.calls_per_second,
             starting=waits_for,
@@ -410,7 +423,7 @@ class Parts:
                 Campaigns(campaigns, on_contacts=self._wake),
                 Results(ResultStore(self.database)),
                 Listing(campaigns, ListingStore(self.database), outcomes),
-                Notifications(outbox, on_resend=self.outbox.wake),
+                Notifications(outbox, on_resend=self._resent),
                 Explain(explainer),
                 Health(status),
                 Metrics(Exposition(reactor, registry, measured, figures)),
@@ -430,6 +443,7 @@ class Parts:
         stores = (self.settlement, self.journal, self.outbox, self.tally)
         for service in (*stores, *self.fleet.switches, self.reconcile, self.cycle, self.retention):
             service.startService()
+        self.webhooks.start()
 
     async def end(self, stop: Shutdown) -> None:
         """Stop in the order in which work flows, so that nothing is handed to a part that is gone."""
@@ -447,8 +461,9 @@ class Parts:
         await stop.step("EFSwitch connections", self._leave_switches)
         await stop.step("results", self.settlement.stopService)
         await stop.step("histories", self.journal.stopService, at_most=0.5)
-        await stop.step("notifications", self.outbox.stopService)
+        await stop.step("notifications and webhooks", self._stop_outboxes)
         await stop.step("voice connector", self.connector.close)
+        await stop.step("receivers of webhooks", self.webhooks.close, at_most=0.5)
         await stop.step("lease", self.lease.release)
         await stop.step("lease connection", self.lease_database.stopService)
         await stop.step("database", self.database.stopService)
@@ -458,6 +473,13 @@ class Parts:
 
     def _wake(self) -> None:
         self.cycle.wake()
+
+    def _resent(self) -> None:
+        self.outbox.wake()
+        self.webhooks.wake()
+
+    async def _stop_outboxes(self) -> None:
+        await gatherResults([self.outbox.stopService(), Deferred.fromCoroutine(self.webhooks.stop())])
 
     def _changed(self, switch: Switch) -> None:  # noqa: ARG002  whichever it was
         self.cycle.wake()

@@ -17,7 +17,9 @@ from dialer.store.outbox import Backlog, OutboxStore
 
 
 class StatusReport:
-    """Answers `/status` and `/readyz`. `starting` says what is still being waited for at start, if anything."""
+    """Answers `/status` and `/readyz`. `starting` says what is still being waited for at start, if anything;
+    `webhooks` whether there are any.
+    """
 
     def __init__(
         self,
@@ -30,6 +32,7 @@ class StatusReport:
         connector: Connector,
         lease: Lease,
         *,
+        webhooks: bool,
         capacity: int,
         speed: float,
         starting: Callable[[], str | None],
@@ -43,6 +46,7 @@ class StatusReport:
         self._limits = limits
         self._connector = connector
         self._lease = lease
+        self._webhooks = webhooks
         self._capacity = capacity
         self._speed = speed
         self._starting = starting
@@ -56,10 +60,12 @@ class StatusReport:
         own: int | None = None
         total: int | None = None
         backlog: Backlog | None = None
+        webhooks: Backlog | None = None
         if wait or self._database.up:
             with suppress(DatabaseError):
                 own, total = await self._contacts.count_active()
                 backlog = await self._outbox.backlog()
+                webhooks = await self._outbox.webhooks_backlog() if self._webhooks else None
         slowed = self._limits.rates()
         return {
             "maxConcurrentCalls": self._capacity,
@@ -74,6 +80,7 @@ class StatusReport:
             "resultsDropped": self._settlement.dropped,
             "notifications": None if backlog is None else _rendered(backlog),
             "authentication": "tokens" if self._asks_for_tokens else "none",
+            "webhooks": None if webhooks is None else _rendered(webhooks),
             "switches": [
                 {
                     "name": switch.name,

@@ -4,6 +4,7 @@ empty one where the variable's own `allowed` says all that there is to say.
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Callable
 from typing import Annotated, Any
@@ -13,7 +14,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
 from dialer import rules
 from dialer.access.networks import Network, parse_networks
 from dialer.access.tokens import Token, parse_tokens
-from dialer.addresses import base_url, check_database, hosts_and_ports
+from dialer.addresses import base_url, check_database, hosts_and_ports, webhook_hosts, webhook_url
 
 _DECIMAL = re.compile(r"(?:[0-9]{1,15}(?:\.[0-9]{1,15})?|\.[0-9]{1,15})")
 
@@ -94,6 +95,19 @@ def _base_urls(text: object) -> tuple[str, ...]:
     return tuple(map(base_url, filter(None, re.split(r"[,\s]+", str(text)))))
 
 
+def _secrets(text: object) -> tuple[str, ...]:
+    """Read what Standard Webhooks calls symmetric secrets: `whsec_` and 24 to 64 bytes in base64."""
+    secrets = tuple(secret for secret in re.split(r"[,\s]+", str(text)) if secret)
+    for secret in secrets:
+        if not secret.startswith("whsec_"):
+            raise ValueError
+        encoded = secret.removeprefix("whsec_")
+        key = base64.b64decode(encoded + "=" * (-len(encoded) % 4), validate=True)
+        if not 24 <= len(key) <= 64:
+            raise ValueError
+    return secrets
+
+
 def _carried(text: str) -> bool:
     """Whether a socket and PostgreSQL can carry `text` at all."""
     return rules.encodable(text) and "\0" not in text
@@ -117,6 +131,11 @@ Switches = Annotated[str, AfterValidator(_switches)]
 
 ApiTokens = Annotated[tuple[Token, ...], BeforeValidator(parse_tokens)]
 Networks = Annotated[tuple[Network, ...], BeforeValidator(parse_networks)]
+WebhookUrl = Annotated[str, AfterValidator(webhook_url)]
+WebhookSecrets = Annotated[tuple[str, ...], BeforeValidator(_secrets)]
+WebhookHosts = Annotated[tuple[tuple[str, int], ...], BeforeValidator(lambda text: webhook_hosts(str(text)))]
+"""Hosts with their ports."""
+
 Simulators = Annotated[frozenset[str], BeforeValidator(_simulators)]
 
 PORT = "a port from 1 to 65535"

@@ -17,6 +17,7 @@ from hamcrest import (
     is_not,
     none,
     raises,
+    starts_with,
 )
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
@@ -28,6 +29,10 @@ from dialer.settings import Settings
 
 REAL = {"ESL_IP": "fs.example", "VOICE_CONNECTOR": "http://vc.example"}
 """The least that a configured dialer says."""
+
+
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+OTHER_SECRET = "whsec_" + "QUJD" * 21
 
 
 def settings(**environ: str) -> Settings:
@@ -66,6 +71,10 @@ DEFAULTS = {
     "lease_time": 30.0,
     "retention_days": 90.0,
     "efswitch_down_policy": "fail",
+    "result_webhook_url": None,
+    "result_webhook_secret": (),
+    "result_webhook_secret_file": None,
+    "webhook_allowed_hosts": (),
     "http_interface": "0.0.0.0",
     "http_port": 8080,
     "api_tokens": (),
@@ -118,6 +127,8 @@ GOOD = [
     ("RETENTION_DAYS", "0.5", 0.5),
     ("RETENTION_DAYS", "36500", 36_500.0),
     ("EFSWITCH_DOWN_POLICY", "hold", "hold"),
+    ("RESULT_WEBHOOK_SECRET", f" {SECRET},\n{OTHER_SECRET} ", (SECRET, OTHER_SECRET)),
+    ("RESULT_WEBHOOK_SECRET", "whsec_" + "A" * 32, ("whsec_" + "A" * 32,)),
     ("HTTP_INTERFACE", "::1", "::1"),
     ("HTTP_INTERFACE", "localhost", "localhost"),
     ("HTTP_PORT", "0", 0),
@@ -161,6 +172,13 @@ WRONG = {
     "MAX_CALL_TIME": ["10081", *ZERO_AND_NO_NUMBER],
     "RETENTION_DAYS": ["36501", *NO_NUMBER],
     "EFSWITCH_DOWN_POLICY": ["stop"],
+    "RESULT_WEBHOOK_URL": ["hooks.example", "ftp://hooks.example", "https://user:pw@hooks.example/", "https://h/#a",
+                           "https://h/a?b c", "https://h:0/"],
+    "RESULT_WEBHOOK_SECRET": [SECRET.removeprefix("whsec_"), "whsec_", "whsec_" + "A" * 31, "whsec_" + "A" * 88,
+                              "whsec_" + "!" * 32, f"{SECRET} other"],
+    "RESULT_WEBHOOK_SECRET_FILE": ["/no/such/file", "/", "a\0b", "\udcff"],
+    "WEBHOOK_ALLOWED_HOSTS": ["https://h", "h:0", "h,H:443", "::1", "h/x", "*.example", "10.0.0.0/8", "127.1",
+                              ",".join(f"h{n}" for n in range(21))],
     "HTTP_INTERFACE": ["*", "0.0.0.0:80", "300.1.1.1"],
     "API_TOKENS": ["a", "#", f"a:read:{'x' * 31}"],
     "API_TOKENS_FILE": ["/no/such/file", "/", "a\0b", "\udcff"],
@@ -202,9 +220,18 @@ def test_every_variable_has_a_wrong_value_in_these_tests() -> None:
     assert_that({name for name, _, _ in describe()} - set(WRONG), is_(set()))
 
 
-@pytest.mark.parametrize(
-    "name", sorted(set(WRONG) - {"DB_URL", "DB_PASS", "ESL_PASSWORD", "VOICE_CONNECTOR", "API_TOKENS"})
-)
+HIDDEN = {
+    "DB_URL",
+    "DB_PASS",
+    "ESL_PASSWORD",
+    "VOICE_CONNECTOR",
+    "RESULT_WEBHOOK_URL",
+    "RESULT_WEBHOOK_SECRET",
+    "API_TOKENS",
+}
+
+
+@pytest.mark.parametrize("name", sorted(set(WRONG) - HIDDEN))
 def test_a_wrong_value_is_shown(name: str) -> None:
     text = WRONG[name][0]
     assert_that(refusal({**REAL, name: text}), contains_string(f"{name}={text!a}"))
@@ -552,3 +579,33 @@ def test_the_description_has_every_variable_once_with_its_default_and_meaning() 
     assert_that(rows["DB_CONN_TIMEOUT"][0], equal_to("`3000` ms"))
     assert_that(rows["DB_PASS"][0], equal_to("empty"))
     assert_that(all(default and meaning and "|" not in default + meaning for default, meaning in rows.values()))
+
+
+SIGNED = {**REAL, "RESULT_WEBHOOK_SECRET": SECRET}
+
+
+@pytest.mark.parametrize(
+    "url", ["https://hooks.example/dialer?token=a-b", "http://10.0.0.1:8080", "http://[fd00::1]/x"]
+)
+def test_the_operators_receiver_of_webhooks_may_be_anywhere(url: str) -> None:
+    assert_that(settings(**SIGNED, RESULT_WEBHOOK_URL=url).result_webhook_url, is_(url))
+
+
+def test_the_hosts_that_contacts_may_name_are_read_with_their_ports() -> None:
+    read = settings(**SIGNED, WEBHOOK_ALLOWED_HOSTS="Hooks.example, 10.0.0.1:8443 [fd00::1]").webhook_allowed_hosts
+    assert_that(read, is_((("hooks.example", 443), ("10.0.0.1", 8443), ("fd00::1", 443))))
+
+
+@pytest.mark.parametrize(("name", "text"), [("RESULT_WEBHOOK_URL", "https://h"), ("WEBHOOK_ALLOWED_HOSTS", "h")])
+def test_webhooks_that_nobody_signs_are_refused(name: str, text: str) -> None:
+    assert_that(refusal({**REAL, name: text}), starts_with(f"RESULT_WEBHOOK_SECRET is not set, but {name} is: "))
+
+
+def test_neither_the_secret_nor_the_url_of_webhooks_is_told() -> None:
+    for name in ("RESULT_WEBHOOK_URL", "RESULT_WEBHOOK_SECRET"):
+        line = refusal({**SIGNED, name: "https://h/T0KEN#"})
+        assert_that(line, starts_with(f"{name} (its value is not shown) is not allowed: "))
+        assert_that(line, is_not(contains_string("T0KEN")))
+    shown = repr(settings(**SIGNED, RESULT_WEBHOOK_URL="https://h/T0KEN"))
+    assert_that(shown, is_not(contains_string("T0KEN")))
+    assert_that(shown, is_not(contains_string(SECRET)))

@@ -52,7 +52,7 @@ class Notifications:
         "GET", "/notifications", scope=Scope.READ, query=NotificationsQuery, answers=MessagePage, errors=[400, 503]
     )
     async def get_notifications(self, request: IRequest) -> object:
-        """A page of the messages that the VC does not have."""
+        """A page of the messages that the VC, or the receivers of webhooks, do not have."""
         asked = parse_query(NotificationsQuery, cast(Any, request).args)
         found = await self._outbox.undelivered(asked.states, limit=asked.limit + 1, after=asked.after)
         page = found[: asked.limit]

@@ -25,7 +25,7 @@ Json = dict[str, Any]
 
 ABOUT = f"""\
 Contacts come in, are called through EFSwitch, and their outcomes are told. What the dialer itself asks of a voice
-connector (VC) is described as webhooks.
+connector (VC), and tells other receivers, is described as webhooks.
 
 JSON in UTF-8, names in camelCase. In what is posted, unknown and null fields are ignored, an empty text is none where a
 text is optional, and each name may be spelled in snake_case instead (`customer_number` for `customerNumber`); both

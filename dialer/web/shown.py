@@ -258,7 +258,7 @@ class HourOutcomes(Shown):
 
 
 class Message(Shown):
-    """A message that the VC does not have yet."""
+    """A message that the VC, or the receiver of a webhook, does not have yet."""
 
     id: int
     contact_id: str
@@ -271,17 +271,24 @@ class Message(Shown):
     created_time: datetime
     next_time: Annotated[datetime | None, Field(description="not tried again before; null when it is parked")]
     last_error: Annotated[str | None, Field(description="why it was not delivered so far")]
+    event: Annotated[str | None, Field(description="what a webhook tells, such as `ended`; null for the VC's messages")]
+    destination: Annotated[
+        str | None,
+        Field(
+            description="who gets a webhook: `RESULT_WEBHOOK_URL`, or `host:port` of the contact's own; null: the VC"
+        ),
+    ]
 
 
 class MessagePage(Shown):
-    """Some of the messages that the VC does not have, by id."""
+    """Some of the messages that the VC, or the receivers of webhooks, do not have, by id."""
 
     notifications: list[Message]
     next: Annotated[int | None, Field(description="the `after` of the next page; null on the last")]
 
 
 class Undelivered(Shown):
-    """The messages that the VC does not have."""
+    """The messages that their receivers do not have."""
 
     waiting: Annotated[int, _count("tried again by themselves")]
     parked: Annotated[int, _count("not tried again by themselves")]
@@ -312,9 +319,13 @@ class DialerStatus(Shown):
     total_active_calls: Annotated[int | None, Field(description="active contacts of all dialers on this database")]
     results_waiting: Annotated[int, _count("results of calls that the database does not take just now")]
     results_dropped: Annotated[int, _count("results given up because too many waited")]
-    notifications: Undelivered | None
+    notifications: Annotated[Undelivered | None, Field(description="what the VC does not have")]
     authentication: Annotated[
         Literal["tokens", "none"], Field(description="none: whoever reaches the dialer may do everything")
+    ]
+    webhooks: Annotated[
+        Undelivered | None,
+        Field(description="what the receivers of webhooks do not have; null also when there are none"),
     ]
     switches: list[SwitchState]
 

@@ -92,6 +92,8 @@ async def test_a_notification_that_the_vc_refused_is_listed_with_all_that_is_kno
                 "createdTime": message["createdTime"],
                 "nextTime": None,
                 "lastError": "HTTP 400",
+                "event": None,
+                "destination": None,
             }
         ),
     )

@@ -151,7 +151,9 @@ async def test_what_the_voice_connector_gets_is_what_is_described(world: World) 
     await world.until_told(gone)
     await world.until(lambda: world.end_chats(gone), "the END_CHAT")
     records = world.vc.records(lambda record: record.direction == "in")
-    assert_that({record.path for record in records}, equal_to({f"/{name}" for name in contract().document["webhooks"]}))
+    described = {f"/{name}" for name in contract().document["webhooks"]}
+    # The VC does not get it: tests/service/test_webhooks.py.
+    assert_that({record.path for record in records}, equal_to(described - {"/contact-event"}))
     for record in records:
         contract().sent(record.path, record.headers, record.body)
         with pytest.raises(AssertionError):

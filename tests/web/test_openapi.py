@@ -186,7 +186,7 @@ def test_there_are_examples_of_what_is_posted_and_they_are_accepted() -> None:
 # the webhooks
 
 
-def test_what_the_voice_connector_gets_is_described_exactly() -> None:
+def test_what_the_voice_connector_and_the_receivers_of_webhooks_get_is_described_exactly() -> None:
     bodies = {
         name: DOCUMENT["components"]["schemas"][
             each["post"]["requestBody"]["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
@@ -207,6 +207,7 @@ def test_what_the_voice_connector_gets_is_described_exactly() -> None:
         ],
         "send-delivery-notification": ["id", "serviceId", "customerNum", "callResult"],
         "end-chat": ["customerId", "serviceId"],
+        "contact-event": ["type", "timestamp", "data"],
     }
     assert_that({name: list(body["properties"]) for name, body in bodies.items()}, equal_to(fields))
     assert_that({name: body["required"] for name, body in bodies.items()}, equal_to(fields))
