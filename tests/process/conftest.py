@@ -35,12 +35,21 @@ def nothing_unforeseen(street: Street) -> None:
 
 @pytest.fixture(scope="module")
 def crossroads(
-    reactor: Any, postgres: str, logged_failures: Any, tmp_path_factory: pytest.TempPathFactory
+    reactor: Any,
+    postgres: str,
+    logged_failures: Any,
+    tmp_path_factory: pytest.TempPathFactory,
+    request: pytest.FixtureRequest,
 ) -> Iterator[Crossroads]:
-    """For a module that takes `logged_failures` from tests.service.shared: its processes outlive a test."""
+    """For a module that takes `logged_failures` from tests.service.shared: its processes outlive a test.
+
+    A module that wants more of it names its own kind as CROSSROADS.
+    """
     name = f"crossroads_{uuid4().hex}"
     administer(postgres, f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}")
-    built = Crossroads(make_dsn(postgres, dbname=name), tmp_path_factory.mktemp("crossroads"))
+    built = getattr(request.module, "CROSSROADS", Crossroads)(
+        make_dsn(postgres, dbname=name), tmp_path_factory.mktemp("crossroads")
+    )
     try:
         wait_for(reactor, built.open)
         yield built
