@@ -385,6 +385,7 @@ class Parts:
             fleet=self.fleet,
             connector=self.connector,
             outbox=self.outbox,
+            webhooks=self.webhooks,
             settlement=self.settlement,
             journal=self.journal,
             lease=self.lease,

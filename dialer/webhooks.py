@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from ipaddress import ip_address
 from typing import Any
 
@@ -57,7 +57,7 @@ class Webhooks:
         self._signer = Signer(secrets)
         self._policy = policy
         self._lookups = Lookups(reactor.nameResolver)
-        self._outboxes: list[Outbox] = []
+        self._outboxes: dict[str, Outbox] = {}
         self._senders: list[WebhookSender] = []
         named = {ip_address(host) for host, _ in hosts if _is_address(host)}
         # An IPv6 address is there to be led to: no contact's URL is taken that has one in it.
@@ -86,31 +86,37 @@ class Webhooks:
         client, pool = persistent_client(self._reactor, endpoints)
         sender = WebhookSender(self._reactor, client, pool, self._signer, url=url)
         self._senders.append(sender)
-        self._outboxes.append(
-            Outbox(
-                self._reactor,
-                OutboxStore(self._database, destination),
-                sender,
-                random=self._random,
-                apart=lambda: apart,
-                dialers=self._dialers,
-                receiver=destination,
-            )
+        self._outboxes[destination] = Outbox(
+            self._reactor,
+            OutboxStore(self._database, destination),
+            sender,
+            random=self._random,
+            apart=lambda: apart,
+            dialers=self._dialers,
+            receiver=destination,
         )
+
+    def tries(self) -> Mapping[tuple[str, str], int]:
+        """What became of this process's tries so far, by destination and by `delivered`, `retried` or `parked`."""
+        return {
+            (destination, outcome): getattr(outbox, outcome)
+            for destination, outbox in self._outboxes.items()
+            for outcome in ("delivered", "retried", "parked")
+        }
 
     def wake(self) -> None:
         """Webhooks were committed, for any of them."""
-        for outbox in self._outboxes:
+        for outbox in self._outboxes.values():
             outbox.wake()
 
     def start(self) -> None:
         """Deliver until stopped."""
-        for outbox in self._outboxes:
+        for outbox in self._outboxes.values():
             outbox.startService()
 
     async def stop(self) -> None:
         """Write the results of what is under way; fires within STOP_TIME of an outbox, never fails."""
-        await gatherResults([outbox.stopService() for outbox in self._outboxes])
+        await gatherResults([outbox.stopService() for outbox in self._outboxes.values()])
 
     async def close(self) -> None:
         """Close the connections."""

@@ -112,6 +112,10 @@ OLDEST = _gauge(
 DELIVERIES = _counter("dialer_deliveries_total", "Tries of this process to deliver a message.", "outcome")
 DELIVERING = _gauge("dialer_deliveries_under_way", "Deliveries that wait for the voice connector's answer.")
 
+WEBHOOK_DELIVERIES = _counter(
+    "dialer_webhook_deliveries_total", "Tries of this process to deliver a webhook.", "destination", "outcome"
+)
+
 # -- the database
 
 DATABASE_UP = _gauge("dialer_database_up", "1 when PostgreSQL answered the questions of this scrape.")

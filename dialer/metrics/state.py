@@ -29,6 +29,7 @@ from dialer.status import StatusReport
 from dialer.store.database import Database
 from dialer.store.figures import Figures
 from dialer.throttle import Throttle
+from dialer.webhooks import Webhooks
 
 Values = Mapping[Any, float]
 """By the values of the labels, a tuple in their order."""
@@ -51,6 +52,7 @@ class Measured:
     fleet: Fleet
     connector: Connector
     outbox: Outbox
+    webhooks: Webhooks
     settlement: Settlement
     journal: Journal
     lease: Lease
@@ -118,6 +120,7 @@ class State(Collector):
             {("delivered",): outbox.delivered, ("retried",): outbox.retried, ("parked",): outbox.parked},
         )
         yield _gauge(catalogue.DELIVERING, outbox.under_way)
+        yield _counters(catalogue.WEBHOOK_DELIVERIES, self._measured.webhooks.tries())
 
     def _databases(self) -> Iterator[Family]:
         pools = {name: database.pool for name, database in self._measured.databases.items()}

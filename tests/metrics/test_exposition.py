@@ -58,6 +58,7 @@ def measured(database: Any) -> Measured:
         fleet=SimpleNamespace(switches=[switch]),  # type: ignore[arg-type]
         connector=SimpleNamespace(up=True),  # type: ignore[arg-type]
         outbox=SimpleNamespace(delivered=1, retried=2, parked=3, under_way=4),  # type: ignore[arg-type]
+        webhooks=SimpleNamespace(tries=lambda: {("RESULT_WEBHOOK_URL", "parked"): 5}),  # type: ignore[arg-type]
         settlement=SimpleNamespace(waiting=6, dropped=1),  # type: ignore[arg-type]
         journal=SimpleNamespace(lost=9),  # type: ignore[arg-type]
         lease=SimpleNamespace(held=False),  # type: ignore[arg-type]

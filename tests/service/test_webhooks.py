@@ -102,6 +102,12 @@ async def test_the_operators_receiver_is_told_of_each_change_in_its_order(
     assert_that(events(receiver, late), contains_exactly("expired"))
     assert_that({received.path for received in receiver.received}, equal_to({"/dialer"}))
     await world.until_told(called)
+    delivered = 'dialer_webhook_deliveries_total{destination="RESULT_WEBHOOK_URL",outcome="delivered"}'
+
+    async def counted() -> bool:
+        return f"{delivered} {len(receiver.received)}.0" in (await world.get("/metrics")).body
+
+    await world.until(counted, "every delivery counted")
 
 
 @sure
