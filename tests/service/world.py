@@ -37,8 +37,8 @@ QUICK = {
 """Settings under which nothing that a test waits for takes long."""
 
 PATIENCE = 45.0
-"""Seconds after which a condition that did not come true fails the test: a message whose claim got lost is sent when the
-claim runs out, after 30."""
+"""Seconds after which a condition that did not come true fails the test: a message whose claim got lost is sent when
+the claim runs out, after 30."""
 
 
 def database_url(conninfo: str) -> str:
