@@ -9,6 +9,7 @@ REQUIRES = [
     "attrs>=26.1,<27",
     "click>=8.5.1,<9",
     "httpx>=0.28.1,<0.29",
+    "cryptography>=50,<51",
     "jinja2>=3.1.6,<4",
     "klein>=24.8,<25",
     "markdown-it-py>=4.3,<5",
@@ -19,8 +20,10 @@ REQUIRES = [
     "psycopg2-binary>=2.9.13,<3",
     "pydantic>=2.14,<3",
     "pydantic-settings>=2.16,<3",
+    "pyopenssl>=26.4,<27",
     "rich>=15,<16",
     "standardwebhooks>=1.1,<2",
+    "service-identity>=26.1,<27",
     "treq>=26.7,<27",
     "twisted>=26.10,<27",
     "txpostgres>=1.7,<1.8",
@@ -46,6 +49,7 @@ TEST = [
     "ruff==0.17.6",
     "selenium>=4.51,<5",
     "setuptools>=75,<83",  # as in pyproject.toml: a test builds the wheel without the network
+    "trustme>=1.2.1,<2",
 ]
 
 setup(

@@ -88,10 +88,12 @@ def check_database(text: str) -> str:
     return text
 
 
-def database_conninfo(text: str, *, port: int, name: str, username: str, password: str) -> str:
-    """Make libpq's connection string of what `check_database` accepted; what a URL says itself wins over the rest."""
+def database_conninfo(text: str, **rest: str) -> str:
+    """Make libpq's connection string of what `check_database` accepted; what a URL says itself wins over the rest.
+
+    The rest is called as libpq calls it; what is empty is left to libpq.
+    """
     parts = parse_dsn(text) if _POSTGRES_URL.match(text) else {"host": text.removeprefix("[").removesuffix("]")}
-    rest = {"port": str(port), "dbname": name, "user": username, "password": password}
     conninfo: str = make_dsn(**{key: value for key, value in {**rest, **parts}.items() if value != ""})
     return conninfo
 

@@ -17,13 +17,9 @@ from pydantic_settings import PydanticBaseSettingsSource
 from dialer import secret_file
 from dialer.addresses import without_password, without_user
 from dialer.errors import DialerError
-from dialer.settings import Settings
-
-_PASSWORDS = frozenset({"db_pass", "esl_password"})
-"""Taken as they are, with the spaces around them."""
-
-_SECRETS = _PASSWORDS | {"api_tokens", "result_webhook_secret"}
-"""Never shown. Each may be in a file instead, which the variable with `_FILE` behind its name tells."""
+from dialer.settings import Settings, secret_fields
+from dialer.settings.contradictions import tls_contradiction
+from dialer.variable import told
 
 _LONGEST_FILES = {"api_tokens": 1_000_000}
 """Bytes of files that are longer than a password's."""
@@ -36,7 +32,7 @@ class SettingsError(DialerError):
 
 
 class _Environment(PydanticBaseSettingsSource):
-    """The variables as fields. Space around a value is not part of it, but for passwords; an empty value is none."""
+    """The variables as fields. Space around a value is not part of it, but where it says so; an empty value is none."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         super().__init__(Settings)
@@ -44,7 +40,7 @@ class _Environment(PydanticBaseSettingsSource):
 
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[str, str, bool]:  # noqa: ARG002
         text = self.environ.get(field_name.upper(), "")
-        return text if field_name in _PASSWORDS else text.strip(), field_name, False
+        return text if _told(field_name, "spaces") else text.strip(), field_name, False
 
     def __call__(self) -> dict[str, Any]:
         found = {name: self.get_field_value(field, name)[0] for name, field in Settings.model_fields.items()}
@@ -73,21 +69,22 @@ def load(environ: Mapping[str, str], host_name: str | None = None) -> Settings:
 
 
 def _read_files(given: dict[str, Any]) -> None:
-    """Put in the passwords that are in files."""
-    for field in sorted(_SECRETS):
+    """Put in the secrets that are in files."""
+    for field in secret_fields():
         if (path := given.get(f"{field}_file")) is None:
             continue
         if field in given:
             raise SettingsError(f"{field.upper()} and {field.upper()}_FILE are both set: unset one of them")
         try:
-            given[field] = secret_file.read(path, _LONGEST_FILES.get(field, secret_file.LONGEST))
+            text = secret_file.read(path, _LONGEST_FILES.get(field, secret_file.LONGEST))
         except ValueError as error:
             raise SettingsError(f"{_shown(f'{field}_file', path)} is not allowed: {error}") from None
+        given[field] = text if _told(field, "spaces") else text.strip()
 
 
 def _check_together(settings: Settings) -> None:
     """Refuse a simulator that nobody asked for, one asked for together with what it stands in for, networks that look
-    as if nobody else was let in, and webhooks that nobody signs."""
+    as if nobody else was let in, webhooks that nobody signs, and half of TLS."""
     if settings.trusted_networks and not settings.api_tokens:
         raise SettingsError(
             "TRUSTED_NETWORKS is set and API_TOKENS is not: without tokens everybody may do everything; "
@@ -113,25 +110,24 @@ def _check_together(settings: Settings) -> None:
                 f"{field.upper()} is not set: set it to {_told(field, 'allowed')}; "
                 f"or name {simulator} in SANDBOX to have the simulator stand in"
             )
+    if line := tls_contradiction(settings):
+        raise SettingsError(line)
 
 
 def _shown(field: str, text: str) -> str:
     """Return `NAME='value'` in one line, without any password."""
-    # The path of a receiver's URL is often all that keeps others from posting there.
-    if field in _SECRETS or field == "result_webhook_url":
-        return f"{field.upper()} (its value is not shown)"
     if field == "db_url":
         text = without_password(text)
+    elif _told(field, "secret"):  # the path of a receiver's URL is often all that keeps others from posting there
+        return f"{field.upper()} (its value is not shown)"
     elif field == "voice_connector":
         text = without_user(text)
     shown = ascii(text)
     return f"{field.upper()}={shown if len(shown) <= _LONGEST_SHOWN else shown[:_LONGEST_SHOWN] + '...'}"
 
 
-def _told(field: str, key: str) -> str:
-    told = Settings.model_fields[field].json_schema_extra
-    assert isinstance(told, dict)
-    return str(told[key])
+def _told(field: str, key: str) -> Any:
+    return told(Settings.model_fields[field], key)
 
 
 def describe() -> list[tuple[str, str, str]]:

@@ -65,6 +65,7 @@ from dialer.surroundings import Surroundings
 from dialer.takings import Takings
 from dialer.tally import Tally
 from dialer.throttle import Throttle
+from dialer.tls.certificates import Certificates
 from dialer.web.api import ENDPOINTS, Api
 from dialer.web.campaigns import Campaigns
 from dialer.web.contacts import Contacts
@@ -112,6 +113,7 @@ class Dialer(Service):
         self._starting: Deferred[Any] | None = None
         self._waits_for: str | None = "starting"
         self._parts: Parts | None = None
+        self._certificates: Certificates | None = None
         self.port: Any = None
         """The IListeningPort where HTTP is served, once it is."""
 
@@ -137,16 +139,24 @@ class Dialer(Service):
     async def _start(self) -> None:
         settings = self._settings
         surroundings = self._surroundings
+        certificates = self._certificates = Certificates(self._reactor, settings)
         await surroundings.start()
-        parts = self._parts = Parts(self._reactor, settings, surroundings, lambda: self._waits_for)
+        parts = self._parts = Parts(self._reactor, settings, surroundings, certificates, lambda: self._waits_for)
         if not settings.api_tokens:
             self.log.warn("NO API_TOKENS: whoever reaches the HTTP interface may do everything")
         api = parts.api
         site = BoundedSite(api.resource(), parts.meter, arriving=api.arriving, admits=api.admits)
-        self.port = self._reactor.listenTCP(settings.http_port, site, interface=settings.http_interface)
+        factory = certificates.wrap(site)
+        self.port = self._reactor.listenTCP(settings.http_port, factory, interface=settings.http_interface)
+        certificates.startService()
         address = self.port.getHost()
         host = f"[{address.host}]" if ":" in address.host else address.host
-        self.log.info("HTTP interface listening on http://{host}:{port}", host=host, port=address.port)
+        self.log.info(
+            "HTTP interface listening on {scheme}://{host}:{port}",
+            scheme="https" if certificates.https else "http",
+            host=host,
+            port=address.port,
+        )
         surroundings.dialer_is_at(host, address.port)
         self._waits_for = "waiting for the database"
         await migrate(self._reactor, surroundings.conninfo, on_failure=parts.database.failed)
@@ -181,6 +191,8 @@ class Dialer(Service):
         await stop.step("demonstration", self._surroundings.stop_demo)
         if self._starting is not None:
             self._starting.cancel()
+        if self._certificates is not None:
+            self._certificates.stopService()
         if self.port is not None:
             await stop.step("HTTP interface", self.port.stopListening)
         if self._parts is not None:
@@ -192,7 +204,14 @@ class Dialer(Service):
 class Parts:
     """The parts of a dialer, each given those that it works with."""
 
-    def __init__(self, reactor: Any, settings: Settings, surroundings: Surroundings, waits_for: Any) -> None:
+    def __init__(
+        self,
+        reactor: Any,
+        settings: Settings,
+        surroundings: Surroundings,
+        certificates: Certificates,
+        waits_for: Any,
+    ) -> None:
         clock = MonotonicClock(reactor)
         chance = random.Random()  # noqa: S311  jitter needs no secrecy
         policy = DownPolicy(settings.efswitch_down_policy)
@@ -217,7 +236,9 @@ class Parts:
         self.lease = Lease(
             clock, self.lease_database, owner=owner, lease_time=settings.lease_time, on_change=self._wake
         )
-        self.connector = Connector.persistent(reactor, surroundings.voice_connector, settings.service_identifier)
+        self.connector = Connector.persistent(
+            reactor, surroundings.voice_connector, settings.service_identifier, policy=certificates.vc_policy
+        )
         outbox = OutboxStore(self.database)
         self.outbox = Outbox(
             reactor, outbox, self.connector, random=chance.random, apart=self._gathered, dialers=self.lease.dialers
@@ -349,6 +370,7 @@ class Parts:
             self.limits,
             self.connector,
             self.lease,
+            certificates,
             webhooks=self.webhooks.targets is not None,
             capacity=settings.max_concurrent_calls,
             speed=settings.calls_per_second,

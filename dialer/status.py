@@ -14,6 +14,7 @@ from dialer.settlement import Settlement
 from dialer.store.contacts import ContactStore
 from dialer.store.database import Database, DatabaseError
 from dialer.store.outbox import Backlog, OutboxStore
+from dialer.tls.certificates import Certificates
 
 
 class StatusReport:
@@ -31,6 +32,7 @@ class StatusReport:
         limits: SwitchLimits,
         connector: Connector,
         lease: Lease,
+        certificates: Certificates,
         *,
         webhooks: bool,
         capacity: int,
@@ -47,6 +49,7 @@ class StatusReport:
         self._connector = connector
         self._lease = lease
         self._webhooks = webhooks
+        self._certificates = certificates
         self._capacity = capacity
         self._speed = speed
         self._starting = starting
@@ -89,6 +92,10 @@ class StatusReport:
                     "slowedDownTo": slowed.get(switch.name),
                 }
                 for switch in self._fleet.switches
+            ],
+            "certificates": [
+                {"name": shown.variable, "expires": shown.expires, "problem": shown.problem}
+                for shown in self._certificates.shown()
             ],
         }
 

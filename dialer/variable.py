@@ -10,11 +10,13 @@ from collections.abc import Callable
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
+from pydantic.fields import FieldInfo
 
 from dialer import rules
 from dialer.access.networks import Network, parse_networks
 from dialer.access.tokens import Token, parse_tokens
 from dialer.addresses import base_url, check_database, hosts_and_ports, webhook_hosts, webhook_url
+from dialer.tls.pem import check_private, matched, read_certificates, read_key
 
 _DECIMAL = re.compile(r"(?:[0-9]{1,15}(?:\.[0-9]{1,15})?|\.[0-9]{1,15})")
 
@@ -108,6 +110,28 @@ def _secrets(text: object) -> tuple[str, ...]:
     return secrets
 
 
+def _certificates(path: str) -> str:
+    read_certificates(path)
+    return path
+
+
+def key_of(certificate: str) -> AfterValidator:
+    """Accept the path of a private key, that of the certificate that the field `certificate`, before it, names."""
+
+    def check(path: str, info: ValidationInfo) -> str:
+        key = read_key(path)
+        if (of := info.data.get(certificate)) is not None:
+            matched(read_certificates(of), key)
+        return path
+
+    return AfterValidator(check)
+
+
+def _as_libpq_wants(path: str) -> str:
+    check_private(path)
+    return path
+
+
 def _carried(text: str) -> bool:
     """Whether a socket and PostgreSQL can carry `text` at all."""
     return rules.encodable(text) and "\0" not in text
@@ -136,33 +160,60 @@ WebhookSecrets = Annotated[tuple[str, ...], BeforeValidator(_secrets)]
 WebhookHosts = Annotated[tuple[tuple[str, int], ...], BeforeValidator(lambda text: webhook_hosts(str(text)))]
 """Hosts with their ports."""
 
+CertificateFile = Annotated[Text, AfterValidator(_certificates)]
+"""The path of a file that holds what it is to hold."""
+
+PrivateFile = Annotated[Text, AfterValidator(_as_libpq_wants)]
+"""The path of a file that others cannot read."""
+
 Simulators = Annotated[frozenset[str], BeforeValidator(_simulators)]
 
 PORT = "a port from 1 to 65535"
 WAIT = "seconds, above 0, at most 86400"
 HOST = "a host name or an IP address"
 TEXT = "UTF-8 without NUL"
+PEM = "the path of a file in PEM"
 
 
 def variable(
-    default: str | Callable[[dict[str, Any]], str] | None,
+    default: str | Callable[[dict[str, Any]], str | None] | None,
     meaning: str,
     allowed: str,
     *,
     shown: str = "",
     secret: bool = False,
+    spaces: bool = False,
 ) -> Any:
     """Declare a variable whose default is written as the environment would write it, or found from the fields before.
 
-    `shown` is the default as the README shows it, where that is not the same. A `secret` stays out of every repr.
+    `shown` is the default as the README shows it, where that is not the same. A `secret` is shown nowhere, and may be
+    in a file instead, which the variable with `_FILE` behind its name tells (`in_file`). `spaces` around a value are
+    part of it.
     """
     options: dict[str, Any] = {
         "default": default,
         "validate_default": True,
         "repr": not secret,
         "description": meaning,
-        "json_schema_extra": {"allowed": allowed, "shown": shown or f"`{default}`"},
+        "json_schema_extra": {
+            "allowed": allowed,
+            "shown": shown or f"`{default}`",
+            "secret": secret,
+            "spaces": spaces,
+        },
     }
     if callable(default):
         options["default_factory"] = options.pop("default")
     return Field(**options)
+
+
+def in_file(what: str) -> Any:
+    """Declare the variable with `_FILE` behind the name of a secret one."""
+    return variable(None, f"a file with {what}, instead", TEXT, shown="unset")
+
+
+def told(field: FieldInfo, key: str) -> Any:
+    """What was declared of a variable besides its kind: `allowed`, `shown`, `secret`, `spaces`."""
+    extra = field.json_schema_extra
+    assert isinstance(extra, dict)
+    return extra[key]

@@ -18,6 +18,7 @@ from dialer.settings.process import ProcessSettings
 from dialer.settings.provided import ProvidedSettings, nothing_configured
 from dialer.settings.vc import VCSettings
 from dialer.settings.webhooks import WebhookSettings
+from dialer.variable import told
 
 
 # pydantic counts the fields from the last base to the first: in that order they are checked and stand in the README.
@@ -75,10 +76,18 @@ class Settings(
 
     @property
     def secrets(self) -> frozenset[str]:
-        """The passwords, wherever they were given: what no line of the log may hold."""
-        return frozenset({self.esl_password, self.db_pass, password_of(self.conninfo or "")} - {""})
+        """The secrets, wherever they were given: what no line of the log may hold."""
+        values = [getattr(self, name) for name in secret_fields() if name != "db_url"]
+        each = [one for value in values for one in (value if isinstance(value, tuple) else (value,))]
+        # Of the database's URL the password alone; of a token only its digest is known.
+        return frozenset({one for one in each if isinstance(one, str)} | {password_of(self.conninfo or "")}) - {""}
 
     @property
     def data_folder(self) -> Path:
         """Where the embedded PostgreSQL keeps its data, below the working directory; samples apart from any other."""
         return Path("var", "sandbox" if self.nothing_configured else "postgres")
+
+
+def secret_fields() -> tuple[str, ...]:
+    """The fields that are shown nowhere; each may be in a file instead."""
+    return tuple(name for name, field in Settings.model_fields.items() if told(field, "secret"))

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict
 
-from dialer.variable import TEXT, ApiTokens, BaseUrls, Networks, Number, Text, above_zero, variable
+from dialer.variable import ApiTokens, BaseUrls, Networks, Number, Text, above_zero, in_file, variable
 
 
 class AccessSettings(BaseModel):
@@ -22,7 +22,7 @@ class AccessSettings(BaseModel):
         shown="empty: everybody may do everything",
         secret=True,
     )
-    api_tokens_file: Text | None = variable(None, "a file with those, instead", TEXT, shown="unset")
+    api_tokens_file: Text | None = in_file("those")
     trusted_networks: Networks = variable(
         "",
         "networks (CIDR) whose callers need no token, with commas between them",

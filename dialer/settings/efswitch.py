@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 from dialer import rules
 from dialer.addresses import hosts_and_ports
-from dialer.variable import HOST, PORT, TEXT, WAIT, Host, Line, Port, Switches, Text, Wait, by_rule, one_of, variable
+from dialer.variable import HOST, PORT, WAIT, Host, Line, Port, Switches, Text, Wait, by_rule, in_file, one_of, variable
 
 
 class EFSwitchSettings(BaseModel):
@@ -22,9 +22,9 @@ class EFSwitchSettings(BaseModel):
         shown="required unless provided",
     )
     esl_password: Line = variable(
-        "ClueCon", "password of the event socket", "UTF-8 without NUL and line breaks", secret=True
+        "ClueCon", "password of the event socket", "UTF-8 without NUL and line breaks", secret=True, spaces=True
     )
-    esl_password_file: Text | None = variable(None, "a file with that password, instead", TEXT, shown="unset")
+    esl_password_file: Text | None = in_file("that password")
     esl_connect_delay: Wait = variable(
         "60",
         "longest wait between two attempts to connect to EFSwitch; the first waits are short and grow with jitter",

@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import BaseModel
 
 from dialer import rules
-from dialer.variable import BaseUrl, by_rule, variable
+from dialer.variable import PEM, BaseUrl, CertificateFile, Text, by_rule, key_of, variable
 
 
 class VCSettings(BaseModel):
@@ -21,4 +21,13 @@ class VCSettings(BaseModel):
         "base URL of the VC",
         "a base URL, http:// or https://, without user, query and fragment",
         shown="required unless provided",
+    )
+    vc_tls_ca: CertificateFile | None = variable(
+        None, "a file with the CAs of the VC's certificate, in PEM", PEM, shown="unset: those of the system"
+    )
+    vc_tls_cert: CertificateFile | None = variable(
+        None, "a file with the certificate that the dialer shows the VC, in PEM", PEM, shown="unset: none"
+    )
+    vc_tls_key: Annotated[Text, key_of("vc_tls_cert")] | None = variable(
+        None, "a file with the private key of that certificate, in PEM", PEM, shown="unset"
     )

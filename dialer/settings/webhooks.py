@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel
 
-from dialer.variable import TEXT, Text, WebhookHosts, WebhookSecrets, WebhookUrl, variable
+from dialer.variable import Text, WebhookHosts, WebhookSecrets, WebhookUrl, in_file, variable
 
 
 class WebhookSettings(BaseModel):
@@ -17,6 +17,7 @@ class WebhookSettings(BaseModel):
         shown="unset",
         secret=True,
     )
+    result_webhook_url_file: Text | None = in_file("that")
     result_webhook_secret: WebhookSecrets = variable(
         "",
         "signs webhooks, and is required for any: `whsec_` and 24 to 64 bytes in base64; several, with spaces or "
@@ -25,7 +26,7 @@ class WebhookSettings(BaseModel):
         shown="empty",
         secret=True,
     )
-    result_webhook_secret_file: Text | None = variable(None, "a file with that secret, instead", TEXT, shown="unset")
+    result_webhook_secret_file: Text | None = in_file("that secret")
     webhook_allowed_hosts: WebhookHosts = variable(
         "",
         "hosts that a contact's `schedulingMetadata.callEventsWebhookUrl` may name, by https: `host[:port]`, with "

@@ -306,6 +306,14 @@ class SwitchState(Shown):
     ]
 
 
+class CertificateState(Shown):
+    """A certificate of the dialer's own."""
+
+    name: Annotated[str, Field(description="the variable that names its file")]
+    expires: datetime
+    problem: Annotated[str | None, Field(description="why a file that has changed since is not read; else null")]
+
+
 class DialerStatus(Shown):
     """What this process is doing, and what it depends on. What only the database knows is null while it is down."""
 
@@ -328,6 +336,7 @@ class DialerStatus(Shown):
         Field(description="what the receivers of webhooks do not have; null also when there are none"),
     ]
     switches: list[SwitchState]
+    certificates: list[CertificateState]
 
 
 class DialerStatusInOutage(DialerStatus):

@@ -229,5 +229,9 @@ class BoundedSite(Site):
         self.arriving = arriving
         self.admits = admits
 
+    def acceptableProtocols(self) -> list[bytes]:
+        """HTTP/1.1 alone over TLS, too: with the package h2 beside it, twisted.web would offer what bounds nothing."""
+        return [b"http/1.1"]
+
     def log(self, request: Any) -> None:
         """Nothing: outcomes are logged where they happen."""

@@ -1,0 +1,1 @@
+"""TLS from files that operators renew: checked at the start, and read again when they change."""
