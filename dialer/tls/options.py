@@ -29,9 +29,7 @@ def server_options(identity: Identity, client_cas: Sequence[Certificate] | None)
 
     Raises ValueError with OpenSSL's words for what it does not take, such as a key that is too short.
     """
-    options = ssl.CertificateOptions(
-        **_own(identity), trustRoot=None if client_cas is None else _trust_root(client_cas)
-    )
+    options = ssl.CertificateOptions(**_own(identity), trustRoot=None if client_cas is None else trust_root(client_cas))
     _try(options)
     return options
 
@@ -40,7 +38,7 @@ def client_options(trust: Trust, host: str) -> IOpenSSLClientConnectionCreator:
     """For a client of `host`, whose name or address the certificate must have."""
     return ssl.optionsForClientTLS(
         host,
-        trustRoot=None if trust.cas is None else _trust_root(trust.cas),
+        trustRoot=None if trust.cas is None else trust_root(trust.cas),
         extraCertificateOptions=_own(trust.identity) if trust.identity else {},
     )
 
@@ -85,7 +83,8 @@ def _own(identity: Identity) -> dict[str, Any]:
     return {"privateKey": identity.key, "certificate": certificate, "extraCertChain": others}
 
 
-def _trust_root(cas: Sequence[Certificate]) -> Any:
+def trust_root(cas: Sequence[Certificate]) -> Any:
+    """Trust in these CAs and no others, as Twisted takes it."""
     return ssl.trustRootFromCertificates([ssl.Certificate(crypto.X509.from_cryptography(each)) for each in cas])
 
 

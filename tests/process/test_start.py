@@ -64,6 +64,7 @@ async def test_a_configured_process_says_where_it_listens_and_dials(street: Stre
         (REAL | {"VOICE_CONNECTOR": f"http://user:{SECRET}@vc"}, "VOICE_CONNECTOR="),
         (REAL | {"DB_URL": f"postgresql://user:{SECRET}@host:port/name"}, "DB_URL="),
         (REAL | {"ESL_PASSWORD": f"{SECRET}\n{SECRET}"}, "ESL_PASSWORD (its value is not shown) is not allowed"),
+        (REAL | {"HTTP_TLS_CERT": "/no/such/file"}, "HTTP_TLS_CERT='/no/such/file' is not allowed: it cannot be read"),
         ({"LOG_LEVEL": "LOUD"}, "LOG_LEVEL='LOUD' is not allowed: DEBUG, INFO, WARN or ERROR"),
     ],
 )

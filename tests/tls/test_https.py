@@ -38,12 +38,18 @@ class Hello(Resource):
         return b"hello " + (b"over TLS" if request.isSecure() else b"in the clear")
 
 
+class Meter:
+    """Counts nothing."""
+
+    def served(self, *figures: object) -> None: ...
+
+
 class Server:
     """The interface on a free port, with the certificates of `files`."""
 
     def __init__(self, reactor: Any, files: dict[str, str]) -> None:
         self.certificates = Certificates(reactor, load(REAL | files, "dialer-1"))
-        self.port = reactor.listenTCP(0, self.certificates.wrap(BoundedSite(Hello())), interface="127.0.0.1")
+        self.port = reactor.listenTCP(0, self.certificates.wrap(BoundedSite(Hello(), Meter())), interface="127.0.0.1")
 
     @property
     def number(self) -> int:
@@ -66,11 +72,11 @@ class Client:
         """The number of the certificate that it was shown."""
         return x509.load_der_x509_certificate(self.socket.getpeercert(True) or b"").serial_number
 
-    def ask(self) -> str:
-        """One request over the connection, and the answer."""
-        self.socket.sendall(b"GET / HTTP/1.1\r\nHost: dialer.example\r\n\r\n")
+    def ask(self, request: bytes = b"GET / HTTP/1.1\r\nHost: dialer.example\r\n\r\n") -> str:
+        """One request over the connection, and the answer up to what ends it here, or to the end."""
+        self.socket.sendall(request)
         answer = b""
-        while not answer.endswith((b"over TLS\r\n0\r\n\r\n", b"over TLS")):
+        while not answer.endswith((b"over TLS", b"}}")):
             piece = self.socket.recv(4096)
             if not piece:
                 break
@@ -213,6 +219,18 @@ async def test_a_broken_renewal_leaves_the_certificate_of_before(
     assert_that(await asked(server, trusting(authority)), contains_string("hello over TLS"))
     (shown,) = server.certificates.shown()
     assert_that(shown.problem, contains_string("it holds no certificate in PEM"))
+
+
+@sure
+async def test_a_body_that_is_too_large_is_refused_before_it_is_sent(
+    servers: Any, authority: Authority, own: dict[str, str]
+) -> None:
+    client = await deferToThread(Client, servers(own), trusting(authority))
+    with closing(client.socket):
+        head = b"POST / HTTP/1.1\r\nHost: dialer.example\r\nContent-Length: 40000000\r\n\r\n"
+        answer = await deferToThread(client.ask, head)
+    assert_that(answer, starts_with("HTTP/1.1 413 "))
+    assert_that(answer, contains_string('"code":"too_large"'))
 
 
 # --- clients with certificates
