@@ -30,18 +30,28 @@ def problem(settings: Settings) -> str | None:
     else:
         connection = HTTPConnection(host, settings.http_port, timeout=PATIENCE)
     try:
+        if settings.http_tls_client_ca:
+            return _refusal(connection)
         connection.request("GET", "/healthz")
         status = connection.getresponse().status
-    except ssl.SSLError as error:
-        # With HTTP_TLS_CLIENT_CA it asks for a certificate, which a check has not: it answers, that is all.
-        if settings.http_tls_client_ca and error.reason == "TLSV13_ALERT_CERTIFICATE_REQUIRED":
-            return None
-        return f"no answer from {host}:{settings.http_port}: {error!r}"
     except (OSError, HTTPException) as error:
         return f"no answer from {host}:{settings.http_port}: {error!r}"
     finally:
         connection.close()
     return None if status == 200 else f"{host}:{settings.http_port} answered {status}"
+
+
+def _refusal(connection: HTTPConnection) -> str | None:
+    """What is wrong with a dialer that lets nobody in without a certificate, which a check has not: that it asks for
+    one, once the handshake is over, is its sign of life."""
+    try:
+        connection.connect()
+        connection.sock.recv(1)
+    except ssl.SSLError as error:
+        if error.reason == "TLSV13_ALERT_CERTIFICATE_REQUIRED":
+            return None
+        raise
+    return f"{connection.host}:{connection.port} does not ask for a certificate"
 
 
 def _whoever_it_is() -> ssl.SSLContext:

@@ -21,6 +21,9 @@ from dialer.errors import DialerError
 NOBODY = 65534
 """The user and group `nobody` and `nogroup`, on every Linux."""
 
+INHERITED = ("PATH", "HOME", "TMPDIR", "TZ", "LD_LIBRARY_PATH")
+"""Variables that the programs are started with, besides the language of their messages."""
+
 _CAP_DAC_OVERRIDE = 1 << 1
 _CAP_SETPCAP = 1 << 8
 
@@ -64,8 +67,8 @@ class Programs:
         """
         if self._interrupted:
             raise PostgresInterrupted
-        # What is set for a client in our environment is not meant for this server.
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
+        # Nothing else of our environment: it holds passwords, and settings for clients of PostgreSQL.
+        environment = {name: os.environ[name] for name in INHERITED if name in os.environ}
         process = self._process = subprocess.Popen(  # noqa: S603
             [*self._as_other_user(), str(binaries() / program), *arguments],
             cwd=self._folder,

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import socket
+import ssl
 from collections.abc import Iterator
 from contextlib import closing
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 from threading import Thread
 
 import pytest
@@ -13,6 +15,7 @@ from hamcrest import assert_that, contains_string, is_, none, starts_with
 
 from dialer import health
 from dialer.environment import load
+from tests.tls.authority import Authority
 
 REAL = {"ESL_IP": "fs.example", "VOICE_CONNECTOR": "http://vc.example"}
 
@@ -70,6 +73,27 @@ def test_one_that_does_not_answer_is_not() -> None:
         bound.bind(("127.0.0.1", 0))
         port = bound.getsockname()[1]
         assert_that(told(port), starts_with(f"no answer from 127.0.0.1:{port}: "))
+
+
+def secure(server: _Server, authority: Authority) -> dict[str, str]:
+    """Put the server behind TLS, and say what the dialer's environment is then."""
+    certificate, key = authority.issue("own", "dialer.example")
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate, key)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    return {"HTTP_TLS_CERT": certificate, "HTTP_TLS_KEY": key}
+
+
+def test_one_behind_tls_is_asked_over_tls_whatever_name_its_certificate_has(server: _Server, tmp_path: Path) -> None:
+    files = secure(server, Authority(tmp_path))
+    assert_that(told(server.server_port, **files), is_(none()))
+    assert_that(server.paths, is_(["/healthz"]))
+
+
+def test_one_that_should_speak_tls_and_does_not_is_not_healthy(server: _Server, tmp_path: Path) -> None:
+    certificate, key = Authority(tmp_path).issue()
+    problem = told(server.server_port, HTTP_TLS_CERT=certificate, HTTP_TLS_KEY=key)
+    assert_that(problem, starts_with(f"no answer from 127.0.0.1:{server.server_port}: "))
 
 
 def test_a_port_that_is_chosen_at_each_start_cannot_be_asked() -> None:

@@ -169,7 +169,8 @@ WRONG = {
     **{name: ["/no/such/file", "/", "a\0b", "\udcff", __file__]
        for name in ("DB_TLS_CA", "DB_TLS_CERT", "DB_TLS_KEY", "HTTP_TLS_CERT", "HTTP_TLS_KEY", "HTTP_TLS_CLIENT_CA",
                     "VC_TLS_CA", "VC_TLS_CERT", "VC_TLS_KEY")},
-    **{name: ["/no/such/file", "/", "a\0b", "\udcff"] for name in ("DB_URL_FILE", "RESULT_WEBHOOK_URL_FILE", "DB_PASS_FILE", "ESL_PASSWORD_FILE")},
+    **{name: ["/no/such/file", "/", "a\0b", "\udcff"]
+       for name in ("DB_URL_FILE", "DB_PASS_FILE", "ESL_PASSWORD_FILE", "RESULT_WEBHOOK_URL_FILE")},
     "DB_CONN_TIMEOUT": ["600001", *ZERO_AND_NO_NUMBER],
     "ESL_IP": ["fs:0", "fs:65536", "fs:x", "fs,", ",", "fs fs2", "::1", "[fs]", "fs,FS:8021",
                "[::1],[::1]:8021", "a;b", "fs:8021:1"],
