@@ -158,7 +158,12 @@ def _between(first: int, then: int) -> float | None:
 
 
 def _result(text: str) -> str:
-    return text.strip().upper()[:LONGEST_RESULT].strip() or "UNKNOWN"
+    """The text as a call result. It may be anything, and goes into rows, lines and cells that are one line each."""
+    # First cut, then looked at: there may be megabytes of it. Upper case may be longer.
+    plain = "".join(
+        character if character.isprintable() else "?" for character in text.strip()[:LONGEST_RESULT].upper()
+    )
+    return plain[:LONGEST_RESULT].strip() or "UNKNOWN"
 
 
 def _never_answered(cause: str) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from hamcrest import assert_that, equal_to, has_entries, has_length, is_, less_than_or_equal_to, none, not_none
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from dialer.outcome import (
@@ -238,9 +238,15 @@ def test_what_does_not_start_like_a_refusal_is_none(body: str) -> None:
 
 
 @given(text=st.text(max_size=80))
-def test_the_result_of_a_refusal_fits_its_column_and_is_never_empty(text: str) -> None:
-    found = refusal(f"-ERR {text}")
-    assert_that(found is not None and 1 <= len(found.result) <= 40, is_(True))
+@example("\0")
+@example("A\nB\x1b[2J\u2028\u202e\ud800")
+@example("\ufb03" * 40)  # in upper case three letters each
+def test_whatever_a_switch_says_a_result_fits_its_column_on_one_line_and_is_never_empty(text: str) -> None:
+    refused = refusal(f"-ERR {text}")
+    assert refused is not None
+    for result in (refused.result, end_of_call(hangup(Hangup_Cause=text)).cause):
+        assert_that(1 <= len(result) <= 40, is_(True), repr(result))
+        assert_that(result.isprintable(), is_(True), repr(result))
 
 
 # -- the voice connector -----------------------------------------------------------------------------------------------
