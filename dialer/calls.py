@@ -34,6 +34,9 @@ REFUSAL_GRACE = 1.0
 """Seconds after a refusal in which a channel event may still show that there was a channel (SPEC: 1 s; FACTS: a failed
 call's background job comes before its hangup event in 58 of 200)."""
 
+LONGEST_ID = 40
+"""Characters of `contacts.id`: ids of a table that was taken over may hold any."""
+
 
 class Calls:
     """All calls of this process."""
@@ -203,7 +206,8 @@ class Calls:
             )
 
     def _hung_up(self, call_id: str, event: Event) -> None:
-        if not call_id:
+        # What could be no contact's is nobody's end, and PostgreSQL is not to be asked for it with a NUL in it.
+        if not 0 < len(call_id) <= LONGEST_ID or "\0" in call_id:
             return
         end = end_of_call(event)
         call = self._calls.get(call_id)

@@ -460,6 +460,16 @@ def test_an_end_that_its_own_dialer_does_not_write_is_written_by_who_saw_it(benc
     assert_that(bench.settled, contains_exactly((Status.ENDED, "USER_BUSY", False)))
 
 
+@pytest.mark.parametrize("call_id", ["", "a\0b", "\0", "x" * 41, "x" * 1_000_000])
+def test_an_end_that_can_be_no_contacts_keeps_nobody_from_being_asked_for_the_others(
+    bench: Bench, call_id: str
+) -> None:
+    bench.tell(hangup("USER_BUSY", call_id), hangup("USER_BUSY", "theirs"))
+    bench.wait(ends.RIPE)
+    result_of(Deferred.fromCoroutine(bench.calls.tell_foreign_ends()))
+    assert_that(bench.store.asked_for, contains_exactly(["theirs"]))
+
+
 def test_an_end_is_looked_up_again_when_the_database_could_not_be_asked(bench: Bench) -> None:
     bench.tell(hangup("USER_BUSY", "theirs"))
     bench.store.others = [held(contact_id="theirs", dialed_ago=60.0)]
