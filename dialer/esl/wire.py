@@ -209,9 +209,16 @@ def _json_event(body: bytes) -> Event:
 def _text_of(value: Any) -> str:
     if isinstance(value, str):
         return value
-    if isinstance(value, list):
-        return "ARRAY::" + "|:".join(map(_text_of, value))
-    return "" if value is None else orjson.dumps(value).decode()
+    return "ARRAY::" + "|:".join(map(_single, value)) if isinstance(value, list) else _single(value)
+
+
+def _single(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    try:
+        return "" if value is None else orjson.dumps(value).decode()
+    except orjson.JSONEncodeError:  # lists within lists, deeper than anybody means: orjson reads more than it writes
+        return ""
 
 
 def _plain_event(body: bytes) -> Event:

@@ -7,7 +7,19 @@ import tracemalloc
 
 import orjson
 import pytest
-from hamcrest import assert_that, calling, contains_string, empty, equal_to, has_length, has_properties, is_, raises
+from hamcrest import (
+    assert_that,
+    calling,
+    contains_string,
+    empty,
+    equal_to,
+    greater_than,
+    has_length,
+    has_properties,
+    instance_of,
+    is_,
+    raises,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -310,6 +322,22 @@ def test_any_json_event_comes_through_any_cut(headers: dict[str, str], text: str
     (event,) = events(parsed(wire[:cut], wire[cut:]))
 
     assert_that(event, equal_to(Event("X", {"Event-Name": "X", **headers}, text)))
+
+
+@pytest.mark.parametrize(("opening", "closing"), [(b"[", b"]"), (b'{"a":', b"}")])
+@pytest.mark.parametrize("depth", [2, 300, 1000, 100_000])
+@pytest.mark.parametrize("header", [b"Event-Name", b"_body", b"Unique-ID"])
+def test_values_within_each_other_however_deep_are_text_or_a_wire_error(
+    header: bytes, depth: int, opening: bytes, closing: bytes
+) -> None:
+    value = opening * depth + (b"1" if closing == b"}" else b"") + closing * depth
+    try:
+        event = decode_event(json_frame(b'{"%b":%b}' % (header, value)))
+    except WireError:
+        assert_that(depth, greater_than(1000))
+    else:
+        for text in (event.name, event.body, event.get("Unique-ID", "")):
+            assert_that(text, instance_of(str))
 
 
 @given(st.lists(st.binary(max_size=200), max_size=5))
