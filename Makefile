@@ -2,6 +2,7 @@
 # make test   lint, types and all tests
 # make bench  all benchmarks, about 45 minutes; make bench BENCH=throughput   one of them
 # make chaos  the chaos run, long; CHAOS='--seed 2 --contacts 5000 --faults 50' for another, --help for what there is
+# make fuzz   hostile input for about ten minutes, another each time; FUZZ_SEED=7 make fuzz for that of a run before
 # make venv   the set-up alone
 # make lock   the versions and hashes that the container installs, anew: the newest that setup.py allows
 # make audit  looks the locked versions up among the known vulnerabilities
@@ -16,7 +17,7 @@ RIVALS := build/rivals/.complete
 SUPPLY := build/supply/.complete
 SUPPLY_TOOLS := 'pip-tools>=7.6,<8' 'pip-audit>=2.10,<3'
 
-.PHONY: run test lint types bench rivals chaos venv lock audit licences clean
+.PHONY: run test lint types bench rivals chaos fuzz venv lock audit licences clean
 
 run: $(STAMP)
 	$(BIN)/twistd -n --pidfile= dialer
@@ -38,6 +39,14 @@ bench: $(STAMP) $(RIVALS)
 
 chaos: $(STAMP)
 	$(BIN)/python -m tests.chaos $(CHAOS)
+
+# A seed for each run, told so that it can be run again.
+FUZZ_SEED ?= $(shell od -An -N2 -tu2 /dev/urandom | tr -d ' ')
+
+fuzz: $(STAMP)
+	FUZZ_EXAMPLES=200 FUZZ_SEED=$(FUZZ_SEED) $(BIN)/python -m pytest --hypothesis-profile=explore \
+	    --hypothesis-seed=$(FUZZ_SEED) tests/hostile tests/test_originate.py tests/test_outcome.py tests/esl/test_wire.py \
+	    tests/web/test_schema_properties.py tests/web/test_openapi_properties.py
 
 venv: $(STAMP)
 
