@@ -33,6 +33,28 @@ class Turn(StrEnum):
     AGENT_REQUEST = "agent_request"
 
 
+class Refused(StrEnum):
+    """Which limit of the HTTP interface somebody met."""
+
+    CONNECTIONS = "connections"
+    """As many connections are open as may be, and none of them is idle."""
+    ADDRESS = "connections_per_address"
+    """This address has as many connections as it may have."""
+    MADE_ROOM = "made_room"
+    """An idle connection was closed for a new one."""
+    HEAD_SIZE = "head_size"
+    HEADERS = "headers"
+    SLOW_HEAD = "slow_head"
+    BODY_SIZE = "body_size"
+    SLOW_BODY = "slow_body"
+    SLOW_READER = "slow_reader"
+    """The client does not read its answer."""
+    LIST_LENGTH = "list_length"
+    RATE = "rate"
+    BUSY = "busy"
+    """Others wait for the database already, as many as may."""
+
+
 class Meter:
     """Is told of each event as it happens, hundreds of times a second, and forgets it. Times are seconds."""
 
@@ -71,6 +93,9 @@ class Meter:
 
     def database_failed(self, kind: str) -> None:
         """A statement was not served."""
+
+    def refused(self, reason: Refused) -> None:
+        """Somebody met a limit of the HTTP interface."""
 
     def served(self, method: str, route: str, status: str, seconds: float) -> None:
         """An HTTP request was answered, or its client has gone. `route` is the path as declared."""

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from socket import gethostname
 from typing import Any
 
+from attrs import evolve
 from prometheus_client import CollectorRegistry
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred, gatherResults, maybeDeferred
@@ -15,6 +16,7 @@ from twisted.internet.error import CannotListenError
 from twisted.logger import Logger
 
 from dialer import originate
+from dialer.access.networks import is_within
 from dialer.access.origins import Origins
 from dialer.access.sessions import Sessions
 from dialer.agents import Agents
@@ -60,16 +62,20 @@ from dialer.store.outcomes import OutcomeStore
 from dialer.store.queue import QueueStore
 from dialer.store.results import ResultStore
 from dialer.store.retention import RetentionStore
+from dialer.store.share import Busy, Share
 from dialer.store.tally import TallyStore
 from dialer.surroundings import Surroundings
 from dialer.takings import Takings
 from dialer.tally import Tally
 from dialer.throttle import Throttle
 from dialer.tls.certificates import Certificates
+from dialer.turnstile import Turnstile
 from dialer.web.api import ENDPOINTS, Api
+from dialer.web.bounds import Bounds
 from dialer.web.campaigns import Campaigns
 from dialer.web.contacts import Contacts
 from dialer.web.cookie import SessionCookie
+from dialer.web.descriptors import connections_allowed
 from dialer.web.docs import Docs
 from dialer.web.explain import Explain
 from dialer.web.gate import Gate
@@ -79,6 +85,8 @@ from dialer.web.metrics import Metrics
 from dialer.web.notifications import Notifications
 from dialer.web.openapi import describe
 from dialer.web.pages import Pages
+from dialer.web.rate import Admission
+from dialer.web.refusals import Refusals
 from dialer.web.replies import Replies
 from dialer.web.results import Results
 from dialer.web.signin import SignIn
@@ -91,6 +99,21 @@ statement and a commit at 300 calls per second. Of several dialers each has fewe
 
 LONGEST_GATHERED = 0.03
 """Seconds for which they are gathered at most, however many dialers there are."""
+
+DATABASE_CONNECTIONS = 8
+"""Connections to PostgreSQL that dialing and HTTP have together, at most; HTTP half of them."""
+
+STATEMENTS_WAITING = 500
+"""Statements for clients that wait for a connection, with what they hold; more are refused at once."""
+
+LISTS_AT_ONCE = 2
+"""Posted lists that are checked and stored at the same time: they keep a core of PostgreSQL busy each."""
+
+LISTS_WAITING = 100
+"""Lists that wait meanwhile, each in memory or, above 100 kB, in a file."""
+
+LISTS_PATIENCE = 25.0
+"""Seconds that one waits at most: clients wait for 30 s or more."""
 
 STOP_WITHIN = 6.5
 """Seconds for an ordered stop of everything but what is provided; the exit is due within 10 (SPEC 1)."""
@@ -144,9 +167,7 @@ class Dialer(Service):
         parts = self._parts = Parts(self._reactor, settings, surroundings, certificates, lambda: self._waits_for)
         if not settings.api_tokens:
             self.log.warn("NO API_TOKENS: whoever reaches the HTTP interface may do everything")
-        api = parts.api
-        site = BoundedSite(api.resource(), parts.meter, arriving=api.arriving, admits=api.admits)
-        factory = certificates.wrap(site)
+        factory = certificates.wrap(parts.site)
         self.port = self._reactor.listenTCP(settings.http_port, factory, interface=settings.http_interface)
         certificates.startService()
         address = self.port.getHost()
@@ -204,6 +225,8 @@ class Dialer(Service):
 class Parts:
     """The parts of a dialer, each given those that it works with."""
 
+    log = Logger()
+
     def __init__(
         self,
         reactor: Any,
@@ -231,7 +254,15 @@ class Parts:
                 on_failure=self.meter.database_failed,
             )
 
-        self.database = database(8)
+        self.database = database(DATABASE_CONNECTIONS)
+        # Whatever clients ask for, dialing finds a connection.
+        shared = Share(
+            clock,
+            self.database,
+            at_once=DATABASE_CONNECTIONS // 2,
+            waiting=STATEMENTS_WAITING,
+            patience=settings.db_conn_timeout,
+        )
         self.lease_database = database(1)
         self.lease = Lease(
             clock, self.lease_database, owner=owner, lease_time=settings.lease_time, on_change=self._wake
@@ -258,6 +289,7 @@ class Parts:
             owner=owner,
             instance=self.lease.instance,
             hold=settings.contact_retrieval_delay,
+            posting=shared,
             room=lambda: self.outbox.room,
             on_messages=self.outbox.deliver,
             webhooks=self.webhooks.targets,
@@ -380,7 +412,7 @@ class Parts:
         explainer = Explainer(
             Sources(
                 self.database,
-                ExplainStore(self.database),
+                ExplainStore(shared),
                 self.lease,
                 self.fleet,
                 self.limits,
@@ -413,10 +445,19 @@ class Parts:
             lease=self.lease,
             databases={"main": self.database, "lease": self.lease_database},
             status=status,
+            http_connections=lambda: len(self.site.door),
         )
-        figures = FiguresStore(self.database, outbox, owner=owner)
-        campaigns = CampaignStore(self.database, self.history)
-        outcomes = Outcomes(clock, OutcomeStore(self.database))
+        asked = OutboxStore(shared)
+        figures = FiguresStore(shared, asked, owner=owner)
+        seen = HistoryStore(shared, owner=owner)
+        bounds = self._bounds(settings)
+        lists = Turnstile(
+            clock, at_once=LISTS_AT_ONCE, waiting=LISTS_WAITING, patience=LISTS_PATIENCE, full=Busy, late=Busy
+        )
+        refusals = Refusals(clock, self.meter)
+        admission = Admission(clock, bounds.rate, calls_per_second=settings.calls_per_second)
+        campaigns = CampaignStore(shared, seen)
+        outcomes = Outcomes(clock, OutcomeStore(shared))
         photographer = Photographer(
             reactor,
             lambda: datetime.now(UTC),
@@ -441,12 +482,12 @@ class Parts:
         )
         self.api = Api(
             [
-                Contacts(self.contacts, self.history, on_contacts=self._wake),
+                Contacts(self.contacts, seen, lists, on_contacts=self._wake, most=bounds.list_length),
                 Replies(self.agents),
                 Campaigns(campaigns, on_contacts=self._wake),
-                Results(ResultStore(self.database)),
-                Listing(campaigns, ListingStore(self.database), outcomes),
-                Notifications(outbox, on_resend=self._resent),
+                Results(ResultStore(shared)),
+                Listing(campaigns, ListingStore(shared), outcomes),
+                Notifications(asked, on_resend=self._resent),
                 Explain(explainer),
                 Health(status),
                 Metrics(Exposition(reactor, registry, measured, figures)),
@@ -455,7 +496,30 @@ class Parts:
                 Pages(Live(clock, photographer.take)),
             ],
             gate,
+            admit=admission.admit,
+            refused=refusals.refused,
         )
+        self.site = BoundedSite(
+            self.api.resource(),
+            self.meter,
+            arriving=self.api.arriving,
+            admits=self.api.admits,
+            bounds=bounds,
+            refusals=refusals,
+            is_trusted=lambda host: is_within(host, settings.trusted_networks),
+            reactor=reactor,
+        )
+
+    def _bounds(self, settings: Settings) -> Bounds:
+        """The limits of the HTTP interface, as far as there are files for them."""
+        allowed = connections_allowed(settings.http_connections)
+        if allowed < settings.http_connections:
+            self.log.warn(
+                "HTTP_CONNECTIONS={wanted} is lowered to {allowed}: this process may not open more files",
+                wanted=settings.http_connections,
+                allowed=allowed,
+            )
+        return evolve(settings.bounds, connections=allowed)
 
     def _gathered(self) -> float:
         return min(GATHERED * self.lease.dialers(), LONGEST_GATHERED)

@@ -53,6 +53,11 @@ def above_zero(at_most: float, unit: float = 1) -> AfterValidator:
     return AfterValidator(check)
 
 
+def in_units(unit: float) -> AfterValidator:
+    """Multiply a number by `unit`."""
+    return AfterValidator(lambda number: number * unit)
+
+
 def between(low: float, high: float) -> AfterValidator:
     """Accept a number from `low` to `high`, both included."""
 

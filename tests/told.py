@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dialer.meter import Meter, Reconciled, Turn
+from dialer.meter import Meter, Reconciled, Refused, Turn
 from tests.stand_in import stands_in_for
 
 
@@ -52,6 +52,9 @@ class Told(Meter):
 
     def database_failed(self, kind: str) -> None:
         self.all.append(("database_failed", kind))
+
+    def refused(self, reason: Refused) -> None:
+        self.all.append(("refused", reason))
 
     def served(self, method: str, route: str, status: str, seconds: float) -> None:
         self.all.append(("served", method, route, status, seconds))

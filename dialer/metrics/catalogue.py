@@ -137,6 +137,8 @@ REQUEST_TIME = Metric(
     ("method", "route"),
     (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 )
+REFUSED = _counter("dialer_http_refused_total", "Connections and requests that met a limit.", "reason")
+CONNECTIONS = _gauge("dialer_http_connections", "HTTP connections that are open.")
 DIALER_READY = _gauge("dialer_ready", "1 while it can dial, as /readyz says.")
 LEASE = _gauge("dialer_lease_held", "1 while this dialer holds the lease on its name.")
 INFO = _gauge("dialer_info", "1, for the version and the name of this dialer.", "version", "dialer")

@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, disable_cre
 from dialer.connector import AgentRequestKind
 from dialer.contact import CampaignType
 from dialer.esl.session import EVENTS as SUBSCRIBED
-from dialer.meter import Meter, Reconciled, Turn
+from dialer.meter import Meter, Reconciled, Refused, Turn
 from dialer.metrics import catalogue
 from dialer.metrics.catalogue import Metric
 from dialer.outcome import KNOWN_RESULTS, wire_result
@@ -65,6 +65,7 @@ class Recorder(Meter):
         types = [str(each) for each in CampaignType]
         results = [*map(wire_result, KNOWN_RESULTS)]
         found = [str(each) for each in Reconciled]
+        refusals = [str(each) for each in Refused]
         answers = [each.name.lower() for each in AgentRequestKind]
 
         def series(metric: Metric, **known: Collection[str]) -> Series:
@@ -83,6 +84,7 @@ class Recorder(Meter):
         self._agent_requests = series(catalogue.AGENT_REQUESTS, answer=answers)
         self._agent_replies = series(catalogue.AGENT_REPLIES)
         self._database_errors = series(catalogue.DATABASE_ERRORS, kind=FAILURES)
+        self._refused = series(catalogue.REFUSED, reason=refusals)
         self._requests = series(catalogue.REQUESTS, method=METHODS)
         self._request_time = series(catalogue.REQUEST_TIME, method=METHODS)
 
@@ -103,6 +105,8 @@ class Recorder(Meter):
             self._agent_replies.begin(agent)
         for failure in FAILURES:
             self._database_errors.begin(failure)
+        for refusal in refusals:
+            self._refused.begin(refusal)
 
     def sent(self, campaign_type: str, switch: str) -> None:
         self._attempts.of(campaign_type, switch).inc()
@@ -142,6 +146,9 @@ class Recorder(Meter):
 
     def database_failed(self, kind: str) -> None:
         self._database_errors.of(kind).inc()
+
+    def refused(self, reason: Refused) -> None:
+        self._refused.of(reason).inc()
 
     def served(self, method: str, route: str, status: str, seconds: float) -> None:
         self._requests.of(method, route, status).inc()

@@ -58,6 +58,7 @@ class Measured:
     lease: Lease
     databases: Mapping[str, Database]
     status: StatusReport
+    http_connections: Callable[[], int]
 
 
 class State(Collector):
@@ -75,6 +76,7 @@ class State(Collector):
         yield from self._switches()
         yield from self._connector()
         yield from self._databases()
+        yield _gauge(catalogue.CONNECTIONS, self._measured.http_connections())
         yield _gauge(catalogue.DIALER_READY, not self._measured.status.reasons_not_ready())
         yield _gauge(catalogue.LEASE, self._measured.lease.held)
         yield _gauges(catalogue.INFO, {(_VERSION, self._measured.dialer): 1})

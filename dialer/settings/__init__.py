@@ -14,6 +14,7 @@ from dialer.settings.database import DatabaseSettings
 from dialer.settings.dialing import DialingSettings
 from dialer.settings.efswitch import EFSwitchSettings
 from dialer.settings.http import HttpSettings
+from dialer.settings.limits import LimitSettings
 from dialer.settings.process import ProcessSettings
 from dialer.settings.provided import ProvidedSettings, nothing_configured
 from dialer.settings.vc import VCSettings
@@ -24,6 +25,7 @@ from dialer.variable import told
 # pydantic counts the fields from the last base to the first: in that order they are checked and stand in the README.
 class Settings(
     ProcessSettings,
+    LimitSettings,
     AccessSettings,
     HttpSettings,
     WebhookSettings,

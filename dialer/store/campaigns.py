@@ -9,9 +9,10 @@ from typing import Any
 
 from attrs import Factory, define
 
-from dialer.store.database import Database, DatabaseError, Run
+from dialer.store.database import DatabaseError, Run
 from dialer.store.history import HistoryStore
 from dialer.store.queries import sql
+from dialer.store.share import Asked
 
 AT_ONCE = 10_000
 """Contacts that one statement of a control changes: a part of a second's work, well within DB_CONN_TIMEOUT."""
@@ -34,7 +35,7 @@ class CampaignCount:
 class CampaignStore:
     """Counting, starting, stopping and purging; fails with DatabaseDown or CommitUnknown."""
 
-    def __init__(self, database: Database, history: HistoryStore) -> None:
+    def __init__(self, database: Asked, history: HistoryStore) -> None:
         self._database = database
         self._history = history
 

@@ -20,6 +20,10 @@ from dialer.store.database import CommitUnknown, Database, DatabaseDown, Databas
 from dialer.store.outbox import CLAIM_TIME
 from dialer.store.queries import sql
 from dialer.store.rows import contact_of, posted_json
+from dialer.store.share import Asked
+
+SINGLES_AT_ONCE = 16
+"""Contacts posted one by one that one statement stores: they are answered in one turn of the reactor."""
 
 ADD_AT_ONCE = 500
 """Posted contacts that one statement stores, in a list of any length: calls are served between two of them."""
@@ -106,10 +110,11 @@ class ContactStore:
     """Typed access to `contacts` for one dialer process.
 
     `owner` and `instance` name the process in its lease; `hold` is how long, in seconds, a contact that went back to
-    pending is not eligible. `room` says how many of the messages for the VC that a change brings may be claimed for
-    this process at once; `on_messages` gets those that were, and whether there are others. `webhooks` says who else is
-    told, if anybody; `on_webhooks` is called when that may be waiting. All methods fail with DatabaseDown when nothing
-    reached the server and with CommitUnknown when a change may or may not have been made.
+    pending is not eligible. `posting` is asked in place of `database` for who posts contacts and looks at them. `room`
+    says how many of the messages for the VC that a change brings may be claimed for this process at once; `on_messages`
+    gets those that were, and whether there are others. `webhooks` says who else is told, if anybody; `on_webhooks` is
+    called when that may be waiting. All methods fail with DatabaseDown when nothing reached the server and with
+    CommitUnknown when a change may or may not have been made.
     """
 
     def __init__(
@@ -120,6 +125,7 @@ class ContactStore:
         owner: str,
         instance: str,
         hold: float,
+        posting: Asked | None = None,
         room: Callable[[], int] = lambda: 0,
         on_messages: Callable[[Sequence[OutboxMessage], bool], None] = lambda *_: None,
         webhooks: WebhookTargets | None = None,
@@ -127,6 +133,7 @@ class ContactStore:
     ) -> None:
         self._clock = clock
         self._database = database
+        self._posting = posting or database
         self._me: dict[str, Any] = {"owner": owner, "instance": instance}
         if webhooks is not None:
             self._me |= {"result_webhook": webhooks.result, "webhook_hosts": list(webhooks.hosts)}
@@ -136,7 +143,7 @@ class ContactStore:
         self._hold = hold
         self._room = room
         self._on_messages = on_messages
-        self._adds = Gather(clock, self._add_singles, most=ADD_AT_ONCE)
+        self._adds = Gather(clock, self._add_singles, most=SINGLES_AT_ONCE)
         self._answers = Gather(clock, self._mark_all_answered, most=TAKE_AT_ONCE)
         self._takes = Gather(clock, self._take_all, most=TAKE_AT_ONCE)
         self._claims = Claims(database, owner=owner, instance=instance, undo=self._undo)
@@ -148,7 +155,7 @@ class ContactStore:
         Fails with ContactClash, naming the first posted contact whose id is stored with other content.
         """
         if len(contacts) == 1:
-            outcome = await self._database.in_time(self._adds.put(contacts[0]))
+            outcome = await self._posting.in_time(self._adds.put(contacts[0]))
             if isinstance(outcome, Exception):
                 raise outcome
             return outcome
@@ -166,7 +173,7 @@ class ContactStore:
                 accepted += stored
             return Added(accepted, len(contacts) - accepted)
 
-        return await self._database.transaction(insert)
+        return await self._posting.transaction(insert)
 
     async def add_each(self, contacts: Sequence[NewContact]) -> list[Added | Exception]:
         """Store each for itself, with one statement: of each what became of it, ContactClash or another failure.
@@ -189,10 +196,10 @@ class ContactStore:
 
     async def _add_together(self, contacts: Sequence[NewContact]) -> list[Added | Exception]:
         posted = {"contacts": posted_json(contacts)}
-        stored = {row["id"] for row in await self._database.run(sql("insert_contacts"), posted)}
+        stored = {row["id"] for row in await self._posting.run(sql("insert_contacts"), posted)}
         clashes: set[int] = set()
         if len(stored) < len(contacts):
-            clashes = {row["index"] for row in await self._database.run(sql("posted_clashes"), posted)}
+            clashes = {row["index"] for row in await self._posting.run(sql("posted_clashes"), posted)}
         outcomes: list[Added | Exception] = []
         for index, contact in enumerate(contacts):
             if index in clashes:
@@ -207,7 +214,14 @@ class ContactStore:
 
     async def get(self, contact_id: str) -> Contact | None:
         """The contact as stored now."""
-        rows = await self._database.run(sql("contact"), {"id": contact_id})
+        return await self._get(self._database, contact_id)
+
+    async def look_up(self, contact_id: str) -> Contact | None:
+        """The same, for who is only looking."""
+        return await self._get(self._posting, contact_id)
+
+    async def _get(self, database: Asked, contact_id: str) -> Contact | None:
+        rows = await database.run(sql("contact"), {"id": contact_id})
         return contact_of(rows[0]) if rows else None
 
     async def take_for_call(self, contact: Contact, switch: str) -> Contact | None:

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from dialer.facts import Holding, Queue, Standing, Waiting, Why
-from dialer.store.database import Database, Run
+from dialer.store.database import Run
 from dialer.store.queries import sql
+from dialer.store.share import Asked
 
 LOOKED_AT = 1_000
 """Contacts of a lane of which it is looked up when they open: some milliseconds' work."""
@@ -16,7 +17,7 @@ LOOKED_AT = 1_000
 class ExplainStore:
     """Reads; fails with a DatabaseError within the time of one statement."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Asked) -> None:
         self._database = database
 
     async def standing(self, campaign_id: str | None = None) -> Standing:

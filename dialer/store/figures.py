@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from attrs import frozen
 
 from dialer.contact import ACTIVE
-from dialer.store.database import Database
 from dialer.store.outbox import Backlog, OutboxStore
 from dialer.store.queries import sql
+from dialer.store.share import Asked
 
 
 @frozen
@@ -24,7 +24,7 @@ class Figures:
 class FiguresStore:
     """Reads them; fails with DatabaseDown or CommitUnknown. `owner` names the dialer."""
 
-    def __init__(self, database: Database, outbox: OutboxStore, *, owner: str) -> None:
+    def __init__(self, database: Asked, outbox: OutboxStore, *, owner: str) -> None:
         self._database = database
         self._outbox = outbox
         self._owner = owner

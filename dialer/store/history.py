@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dialer.happenings import Happening, Note
-from dialer.store.database import Database
 from dialer.store.queries import sql
+from dialer.store.share import Asked
 
 LONGEST = 1000
 """Lines of a history that are told, the latest: one that goes back to its queue every 20 s has thousands in a day."""
@@ -18,7 +18,7 @@ class HistoryStore:
     All methods fail with DatabaseDown when nothing reached the server and with CommitUnknown when it may have.
     """
 
-    def __init__(self, database: Database, *, owner: str) -> None:
+    def __init__(self, database: Asked, *, owner: str) -> None:
         self._database = database
         self._owner = owner
 

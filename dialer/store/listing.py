@@ -8,8 +8,8 @@ from datetime import datetime
 from attrs import frozen
 
 from dialer.contact import Status
-from dialer.store.database import Database
 from dialer.store.queries import sql
+from dialer.store.share import Asked
 
 
 @frozen(kw_only=True)
@@ -35,7 +35,7 @@ class ListedContact:
 class ListingStore:
     """Reads pages; fails with DatabaseDown."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Asked) -> None:
         self._database = database
 
     async def page(

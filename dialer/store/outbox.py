@@ -18,8 +18,9 @@ from dialer.message import (
     OutboxMessage,
     StoredMessage,
 )
-from dialer.store.database import Database, Run
+from dialer.store.database import Run
 from dialer.store.queries import sql
+from dialer.store.share import Asked
 
 CLAIM_TIME = 30.0
 """Seconds until a claimed message may be claimed again: twice what a try may last, so that none is under way twice."""
@@ -87,7 +88,7 @@ class OutboxStore:
     not have been made. `delivered`, `retry` and `park` may be repeated: the second time changes nothing that counts.
     """
 
-    def __init__(self, database: Database, destination: str | None = None) -> None:
+    def __init__(self, database: Asked, destination: str | None = None) -> None:
         self._database = database
         self._destination = destination
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import NamedTuple
 
-from dialer.store.database import Database
 from dialer.store.queries import sql
+from dialer.store.share import Asked
 
 Counts = Mapping[str, int]
 """Contacts by call result."""
@@ -24,7 +24,7 @@ class Span(NamedTuple):
 class OutcomeStore:
     """Counts what ended, of all dialers on this database; fails with DatabaseDown."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Asked) -> None:
         self._database = database
 
     async def count(self, *, oldest: int, latest: int) -> Span:

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from attrs import frozen
 
 from dialer.contact import Contact, Status
-from dialer.store.database import Database
 from dialer.store.queries import sql
 from dialer.store.rows import contact_of
+from dialer.store.share import Asked
 
 PAGE = 100
 """Contacts that are read at once: some three milliseconds for the dialer, with writing them, and one for PostgreSQL."""
@@ -27,7 +27,7 @@ class ContactPage:
 class ResultStore:
     """Reads whole campaigns; fails with DatabaseDown."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Asked) -> None:
         self._database = database
 
     async def last_arrival(self, campaign_id: str) -> int | None:

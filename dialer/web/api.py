@@ -19,11 +19,13 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 from dialer.access.sessions import Session
 from dialer.agents import EFSwitchDown, NotWaiting, Stopping, UnknownContact
 from dialer.lists.columns import ListError
+from dialer.meter import Refused
 from dialer.placing import NotReady
 from dialer.settlement import Dropped
 from dialer.store.contacts import ContactClash
 from dialer.store.database import DatabaseError
 from dialer.store.outbox import NotResendable
+from dialer.store.share import Busy
 from dialer.throttle import ThrottleClosed
 from dialer.web.answers import Answer, Content, HttpError, write_content, write_error, write_json
 from dialer.web.campaigns import Campaigns
@@ -31,7 +33,7 @@ from dialer.web.contacts import Contacts
 from dialer.web.docs import Docs
 from dialer.web.endpoint import Endpoint, endpoints_of, template_of
 from dialer.web.explain import Explain
-from dialer.web.gate import Gate
+from dialer.web.gate import Caller, Gate, peer
 from dialer.web.health import Health
 from dialer.web.incoming import BodyLost
 from dialer.web.listing import Listing
@@ -39,9 +41,10 @@ from dialer.web.metrics import Metrics
 from dialer.web.notifications import Notifications
 from dialer.web.pages import Pages
 from dialer.web.posted import media_type
+from dialer.web.rate import TooMany
 from dialer.web.replies import Replies
 from dialer.web.results import Results
-from dialer.web.schema import Invalid
+from dialer.web.schema import Invalid, TooLong
 from dialer.web.signin import SignIn
 from dialer.web.site import NO_ROUTE
 from dialer.web.streaming import Stream, Streamed
@@ -72,8 +75,18 @@ class Api:
 
     log = Logger()
 
-    def __init__(self, groups: Sequence[object], gate: Gate) -> None:
+    def __init__(
+        self,
+        groups: Sequence[object],
+        gate: Gate,
+        *,
+        admit: Callable[[str, Endpoint], None] = lambda *_: None,
+        refused: Callable[[Refused, str], None] = lambda *_: None,
+    ) -> None:
+        """`admit` raises the HttpError for one request too many of a caller; `refused` is told of who met a limit."""
         self._gate = gate
+        self._admit = admit
+        self._refused = refused
         self._streams: set[Stream] = set()
         self._by_route: dict[str, Endpoint] = {}
         self._app = Klein()
@@ -154,6 +167,7 @@ class Api:
         try:
             caller = self._gate.admit(request, cast(Any, request).method, endpoint.scope, template_of(endpoint.path))
             cast(Any, request).caller = caller
+            self._admit(_counted_as(caller, request), endpoint)
             value = await handler(request, **parts)
             if isinstance(value, Streamed):
                 return StreamResource(value, partial(self._stream, None if caller is None else caller.session))
@@ -162,7 +176,18 @@ class Api:
             answer = value if isinstance(value, Answer) else Answer(200, value)
             return write_json(request, answer.body, answer.status)
         except Exception as error:
+            self._note(request, error)
             return write_error(request, self._http_error(error))
+
+    def _note(self, request: IRequest, error: Exception) -> None:
+        """Tell of what was refused for a limit."""
+        match error:
+            case TooMany():
+                self._refused(Refused.RATE, peer(request))
+            case TooLong():
+                self._refused(Refused.LIST_LENGTH, peer(request))
+            case Busy():
+                self._refused(Refused.BUSY, peer(request))
 
     def _stream(self, session: Session | None, request: Any, streamed: Streamed) -> None:
         """Write a stream in the background, until it has ended, its client has gone, or the session that asked for it
@@ -207,7 +232,7 @@ class Api:
             case EFSwitchDown():
                 return HttpError(500, "efswitch_down", str(error))
             case DatabaseError():
-                return HttpError(503, "database_down", "the database cannot be reached; try again")
+                return _no_database(error)
             case Stopping() | Dropped() | ThrottleClosed():
                 return HttpError(503, "stopping", "the dialer is stopping; try again")
         self.log.failure("Request failed")
@@ -223,6 +248,17 @@ class Api:
         if isinstance(problem, NotFound):
             return write_error(request, HttpError(404, "not_found", "there is no such path"))
         return write_error(request, HttpError(problem.code or 500, "http", problem.description or "refused"))
+
+
+def _no_database(error: DatabaseError) -> HttpError:
+    if isinstance(error, Busy):
+        return HttpError(503, "busy", "too many others are asking; try again")
+    return HttpError(503, "database_down", "the database cannot be reached; try again")
+
+
+def _counted_as(caller: Caller | None, request: IRequest) -> str:
+    """Who has made a request: a token, or an address when nothing is shown."""
+    return peer(request) if caller is None or caller.anybody else f"token {caller.name}"
 
 
 class StreamResource(Resource):

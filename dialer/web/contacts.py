@@ -11,11 +11,13 @@ from dialer.contact import NewContact
 from dialer.lists.reading import CSV, NDJSON
 from dialer.store.contacts import ContactClash, ContactStore
 from dialer.store.history import HistoryStore
+from dialer.turnstile import Turnstile
 from dialer.web.answers import HttpError
 from dialer.web.endpoint import JSON, Scope, endpoint
 from dialer.web.incoming import Incoming
 from dialer.web.posted import content_type, posted, posted_steps
 from dialer.web.schema import (
+    MAX_CONTACTS,
     ContactIn,
     ContactList,
     parse_contact,
@@ -29,13 +31,24 @@ from dialer.web.upload import UploadQuery, Uploads, reader_for
 
 
 class Contacts:
-    """`on_contacts` is called after contacts were stored."""
+    """`on_contacts` is called after contacts were stored; a list in JSON may have `most`, and of these lists
+    as many are worked on at a time as `lists` lets through."""
 
-    def __init__(self, contacts: ContactStore, history: HistoryStore, *, on_contacts: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        contacts: ContactStore,
+        history: HistoryStore,
+        lists: Turnstile,
+        *,
+        on_contacts: Callable[[], None],
+        most: int = MAX_CONTACTS,
+    ) -> None:
         self._contacts = contacts
         self._history = history
+        self._lists = lists
         self._on_contacts = on_contacts
         self._uploads = Uploads(contacts, on_contacts=on_contacts)
+        self._most = most
 
     @endpoint(
         "POST", "/contact", scope=Scope.CONTACTS, takes=ContactIn, answers=Accepted, errors=[400, 409, 413, 415, 503]
@@ -74,12 +87,15 @@ class Contacts:
                 raise HttpError(415, "unsupported_encoding", "send the list unpacked", field="Content-Encoding")
             reader = reader_for(content_type(request) or "", cast(Any, request).args)
             return await self._uploads.take(incoming, reader)
+        return await self._lists.run(lambda: self._take(request))
+
+    async def _take(self, request: IRequest) -> object:
         contacts: list[NewContact] = []
 
         def check() -> Iterator[None]:
             listed = yield from posted_steps(request, others=(CSV, NDJSON))
             yield
-            for step in parse_contacts_steps(listed):
+            for step in parse_contacts_steps(listed, self._most):
                 contacts.extend(step)
                 yield
 
@@ -97,7 +113,7 @@ class Contacts:
     @endpoint("GET", "/contact/<contact_id>", scope=Scope.READ, answers=StoredContact, errors=[404, 503])
     async def get_contact(self, request: IRequest, contact_id: str) -> object:  # noqa: ARG002  as every handler
         """Everything known about a contact."""
-        contact = None if "\0" in contact_id else await self._contacts.get(contact_id)
+        contact = None if "\0" in contact_id else await self._contacts.look_up(contact_id)
         if contact is None:
             raise HttpError(404, "not_found", f"there is no contact {contact_id!r}", field="id")
         return render_contact(contact)

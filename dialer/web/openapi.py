@@ -30,11 +30,13 @@ connector (VC), and tells other receivers, is described as webhooks.
 JSON in UTF-8, names in camelCase. In what is posted, unknown and null fields are ignored, an empty text is none where a
 text is optional, and each name may be spelled in snake_case instead (`customer_number` for `customerNumber`); both
 spellings with different values are refused. A whole number is written without a decimal point. A body may have
-{MAX_BODY // 2**20} MiB, a list in CSV or JSON lines any length. Answers may get further fields.
+{MAX_BODY // 2**20} MiB, where nothing else is configured, a list in CSV or JSON lines any length. Answers may get
+further fields.
 
 Every refusal and failure is answered with an error object. Whatever is called may be answered 404 for an unknown path,
-405 for another method, 413 for a body that is too large, and 500 for what nobody expected. A 503 says in `Retry-After`
-when to try again.
+405 for another method, 413 for a body that is too large, 408, 414 and 431 for a request that comes too slowly or whose
+head is too large, 429 for too many requests, 503 when there is too much to do, and 500 for what nobody expected. A 429
+and a 503 say in `Retry-After` when to try again.
 
 """
 
@@ -81,7 +83,7 @@ FAILURES = {
     404: ("Unknown", "There is no such thing."),
     406: ("NotAcceptable", "`Accept` names nothing that can be given."),
     409: ("Conflict", "It is in conflict with what is stored."),
-    413: ("TooLarge", f"The body is larger than {MAX_BODY // 2**20} MiB."),
+    413: ("TooLarge", "The body is larger than it may be."),
     415: ("OtherContentType", "The body is of a type that is not taken here."),
     500: ("Unexpected", "An unexpected error, such as no EFSwitch that can be reached."),
     503: ("NotNow", "Not now: the database is down, or the dialer is stopping."),

@@ -65,6 +65,10 @@ class Invalid(DialerError):
         self.index = index
 
 
+class TooLong(Invalid):
+    """A list of more contacts than one may have."""
+
+
 def _text(rule: rules.Rule) -> Any:
     """A strict text by `rule`; what the pattern cannot say is left to `_also`."""
     never = [re.escape(rule.forbidden)] if rule.forbidden else []
@@ -267,16 +271,16 @@ def parse_contacts(data: object) -> list[NewContact]:
     return [contact for step in parse_contacts_steps(data) for contact in step]
 
 
-def parse_contacts_steps(data: object) -> Iterator[list[NewContact]]:
+def parse_contacts_steps(data: object, most: int = MAX_CONTACTS) -> Iterator[list[NewContact]]:
     """Check a list of contacts in steps that are short enough to serve others in between.
 
     An empty list is valid. The same contact twice is too, and yielded twice; the same id with other content is not.
-    Raises Invalid, with the index of the first wrong contact.
+    Raises Invalid, with the index of the first wrong contact; TooLong for more than `most`.
     """
     if not isinstance(data, list):
         raise Invalid("the body must be a list of contacts")
-    if len(data) > MAX_CONTACTS:
-        raise Invalid(f"the list must not have more than {MAX_CONTACTS} contacts; this one has {len(data)}")
+    if len(data) > most:
+        raise TooLong(f"the list must not have more than {most} contacts; this one has {len(data)}")
     seen: dict[str, tuple[int, NewContact]] = {}
     step: list[NewContact] = []
     size = 0

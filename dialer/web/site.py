@@ -12,12 +12,19 @@ from twisted.python.failure import Failure
 from twisted.web.http import RESPONSES
 from twisted.web.server import Request, Site
 
-from dialer.meter import Meter
+from dialer.meter import Meter, Refused
 from dialer.web.answers import HttpError, write_error
+from dialer.web.bounds import KIB, MIB, Bounds
+from dialer.web.channel import BoundedChannel
+from dialer.web.door import Door
 from dialer.web.incoming import Incoming
+from dialer.web.precedence import Precedence
+from dialer.web.refusals import Refusals
+from dialer.web.turned_away import MOST as TURNED_AWAY
+from dialer.web.turned_away import TurnedAway
 
-MAX_BODY = 32 * 1024 * 1024
-"""Bytes of a request body (SPEC 3)."""
+MAX_BODY = Bounds().body_size
+"""Bytes of a request body, where nothing else is configured (SPEC 3)."""
 
 SMALL_BODY = 64 * 1024
 """Bytes that anybody may send: of a larger body it is asked first, at its head, whether its sender may call at all."""
@@ -25,10 +32,6 @@ SMALL_BODY = 64 * 1024
 MAX_UNREAD = 2 * MAX_BODY
 """Bytes of a refused body that are received and forgotten: many clients look for the answer only once they have sent
 everything, and would find the connection broken instead."""
-
-IDLE_TIMEOUT = 60
-"""Seconds in which a connection must get on with its request."""
-
 
 NO_ROUTE = "none"
 """In place of the path that was declared, when none was: what was asked for could be anything."""
@@ -63,9 +66,10 @@ class BoundedRequest(Request):
         channel: Any = self.channel
         # Twisted keeps them to itself until the body is there.
         method, target, version = channel._command, channel._path, channel._version
+        self._most = channel.site.bounds.body_size
         path = target.split(b"?")[0]
         if channel.site.arriving(method, path, self.getHeader(b"content-type") or b""):
-            self.incoming = Incoming(self._hold_up, self._let_go_on)
+            self.incoming = Incoming(channel.hold_up, channel.let_go_on)
             self.content = BytesIO()
             super().requestReceived(method, target, version)
             return
@@ -79,7 +83,8 @@ class BoundedRequest(Request):
     def _ask_whether_it_may_come(self, path: bytes) -> None:
         channel: Any = self.channel
         try:
-            self._most = MAX_BODY if channel.site.admits(self, self.method, path) else SMALL_BODY
+            if not channel.site.admits(self, self.method, path):
+                self._most = min(self._most, SMALL_BODY)
         except HttpError as error:
             self._refuse(error)
 
@@ -99,8 +104,6 @@ class BoundedRequest(Request):
     def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
         """Route what was not refused, nor routed before."""
         if self.incoming is not None:
-            # It was not there to be saved if the client was held up when its body ended.
-            self.channel._savedTimeOut = IDLE_TIMEOUT
             self.incoming.ended()
             if self._answered:
                 super().finish()
@@ -139,20 +142,6 @@ class BoundedRequest(Request):
             self._received += len(data)
             if self._received > MAX_UNREAD:
                 self.loseConnection()
-
-    def _hold_up(self) -> None:
-        channel: Any = self.channel
-        channel.transport.pauseProducing()
-        # It is not the client who is slow.
-        channel.setTimeout(None)
-
-    def _let_go_on(self) -> None:
-        channel: Any = self.channel
-        if channel is None:
-            return
-        channel.transport.resumeProducing()
-        if self.incoming is not None and not self.incoming.complete:
-            channel.setTimeout(IDLE_TIMEOUT)
 
     def process(self) -> None:
         """Route by the path, which klein takes to be UTF-8."""
@@ -195,15 +184,20 @@ class BoundedRequest(Request):
         self.site = channel.site
         self._measure(str(error.status))
 
+        if error.status == 413:
+            channel.site.refusals.refused(Refused.BODY_SIZE, channel.host)
+
 
 def too_large(most: int) -> HttpError:
     """The answer to a body of more bytes than that."""
-    unit, name = (2**20, "MiB") if most >= 2**20 else (2**10, "KiB")
-    return HttpError(413, "too_large", f"the body is larger than {most // unit} {name}")
+    return HttpError(413, "too_large", f"the body is larger than {in_words(most)}")
 
 
 class BoundedSite(Site):
-    """A Site of BoundedRequests that does not write an access log of its own."""
+    """A Site of BoundedRequests over BoundedChannels that does not write an access log of its own.
+
+    `is_trusted` says of an address whether it belongs to who must always get through.
+    """
 
     requestFactory = BoundedRequest
     noisy = False
@@ -215,6 +209,9 @@ class BoundedSite(Site):
         *,
         arriving: Callable[[bytes, bytes, bytes], bool] = lambda *_: False,
         admits: Callable[[Any, bytes, bytes], bool] = lambda *_: True,
+        bounds: Bounds = Bounds(),  # noqa: B008  frozen
+        refusals: Refusals | None = None,
+        is_trusted: Callable[[str], bool] = lambda _: False,
         **keywords: Any,
     ) -> None:
         """`arriving` says of a method, a path and a content type whether such a body is taken as it arrives.
@@ -223,11 +220,36 @@ class BoundedSite(Site):
         raises the HttpError for a call that is refused.
         """
         # A form is another content type like any other: not to be parsed, and refused by the routes.
-        super().__init__(resource, timeout=IDLE_TIMEOUT, parsePOSTFormSubmission=False, **keywords)
+        super().__init__(resource, timeout=None, parsePOSTFormSubmission=False, **keywords)
         self.displayTracebacks = False
         self.meter = meter
         self.arriving = arriving
         self.admits = admits
+        self.bounds = bounds
+        clock = self.reactor
+        self.refusals = refusals or Refusals(clock, meter)
+        self.door = Door(clock, bounds, is_trusted=is_trusted, refused=self.refusals.refused)
+        self._precedence = Precedence(clock)
+        self._turned_away: set[Any] = set()
+
+    def buildProtocol(self, addr: Any) -> Any:
+        """What serves a new connection; None closes it."""
+        host = str(getattr(addr, "host", "a local socket"))
+        reason = self.door.refuses(host)
+        if reason is not None:
+            if len(self._turned_away) >= TURNED_AWAY:
+                return None
+            message = "this address has" if reason is Refused.ADDRESS else "there are"
+            error = HttpError(503, "too_many_connections", f"{message} too many connections; try again")
+            return TurnedAway(self.reactor, error, self._turned_away)
+        channel: Any = BoundedChannel(
+            self.reactor, self.bounds, self.door, self._precedence, self.refusals.refused, host
+        )
+        channel.factory = channel.site = self
+        channel.requestFactory = self.requestFactory
+        channel.callLater = self.reactor.callLater
+        channel.timeOut = None
+        return channel
 
     def acceptableProtocols(self) -> list[bytes]:
         """HTTP/1.1 alone over TLS, too: with the package h2 beside it, twisted.web would offer what bounds nothing."""
@@ -235,3 +257,11 @@ class BoundedSite(Site):
 
     def log(self, request: Any) -> None:
         """Nothing: outcomes are logged where they happen."""
+
+
+def in_words(size: int) -> str:
+    """So many bytes, for people."""
+    for unit, name in ((MIB, "MiB"), (KIB, "KiB")):
+        if size >= unit and not size % unit:
+            return f"{size // unit} {name}"
+    return f"{size} bytes"

@@ -31,6 +31,7 @@ NAMES = (
     "start",
     "churn",
     "published",
+    "flood",
 )
 """The modules with a benchmark, in the order in which they run."""
 FOLDER = ROOT / "build" / "bench"

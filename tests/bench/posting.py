@@ -29,7 +29,7 @@ SINGLE, SHORT_SINGLE = 20_000, 1_000
 CONNECTIONS = 50
 CAMPAIGNS = 10
 RULES = [{"outcome": "answered", "ring": (0.5, 2), "talk": (1, 5)}]
-SETTINGS = {"CALLS_PER_SECOND": 5, "MAX_CONCURRENT_CALLS": 50}
+SETTINGS = {"CALLS_PER_SECOND": 5, "MAX_CONCURRENT_CALLS": 50, "HTTP_RATE": 0}
 """It dials meanwhile, as a contact centre does while the next list comes in; it is not what is measured."""
 
 COLUMNS = {

@@ -64,6 +64,7 @@ def measured(database: Any) -> Measured:
         lease=SimpleNamespace(held=False),  # type: ignore[arg-type]
         databases={"main": database},
         status=SimpleNamespace(reasons_not_ready=lambda: ["starting"]),  # type: ignore[arg-type]
+        http_connections=lambda: 12,
     )
 
 

@@ -14,11 +14,14 @@ from twisted.python.failure import Failure
 
 from dialer.web.answers import HttpError
 from dialer.web.api import Api
+from dialer.web.bounds import Bounds
 from dialer.web.endpoint import Scope, endpoint
 from dialer.web.incoming import ENOUGH, BodyLost, Incoming
-from dialer.web.site import IDLE_TIMEOUT, MAX_BODY, MAX_UNREAD, BoundedSite
+from dialer.web.site import MAX_BODY, MAX_UNREAD, BoundedSite
 from tests.told import Told
 from tests.web.gates import open_gate
+
+IDLE_TIMEOUT = Bounds().idle_time
 
 
 @define

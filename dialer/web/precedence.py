@@ -1,0 +1,83 @@
+"""Dialing goes first: how much of each turn of the reactor is given to what HTTP clients send.
+
+The reactor serves every socket that has something, and only then looks at timers and at EFSwitch again. With a thousand
+clients that send at once a call would wait for all of them. So after BUDGET of it the rest waits for the next turns, in
+line, unread: TCP holds up who sends. And for as long as that the process does something else, or nothing: one that
+never sleeps is given its core later by the operating system when a call is due, and leaves less to PostgreSQL.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Protocol
+
+from twisted.internet.interfaces import IReactorTime
+
+BUDGET = 0.002
+"""Seconds of a turn: some five requests. What is then begun is finished, so that a turn may take one more."""
+
+
+class Waiting(Protocol):
+    """Somebody in line."""
+
+    def go_on(self) -> None:
+        """It is their turn."""
+
+
+class Precedence:
+    """Shares the budget out: to the urgent first, to each in the order in which they came."""
+
+    def __init__(self, clock: IReactorTime, *, budget: float = BUDGET) -> None:
+        self._clock = clock
+        self._budget = budget
+        self._used = 0.0
+        self._since: float | None = None
+        self._turn_ends = False
+        self._urgent: deque[Waiting] = deque()
+        self._line: deque[Waiting] = deque()
+
+    def may_go(self, *, urgent: bool) -> bool:
+        """Whether somebody may go on at once."""
+        return self._left() and not self._urgent and (urgent or not self._line)
+
+    def wait(self, somebody: Waiting, *, urgent: bool) -> None:
+        """Stand in line; nobody does twice."""
+        (self._urgent if urgent else self._line).append(somebody)
+        self._look_out()
+
+    def leave(self, somebody: Waiting) -> None:
+        """They are gone."""
+        for line in (self._urgent, self._line):
+            if somebody in line:
+                line.remove(somebody)
+
+    def work(self, do: Callable[[], None]) -> None:
+        """Do something at the cost of this turn; within it only the outermost counts."""
+        if self._since is not None:
+            do()
+            return
+        self._since = self._clock.seconds()
+        try:
+            do()
+        finally:
+            self._used += max(0.0, self._clock.seconds() - self._since)
+            self._since = None
+            self._look_out()
+
+    def _left(self) -> bool:
+        under_way = 0.0 if self._since is None else self._clock.seconds() - self._since
+        return self._used + under_way < self._budget
+
+    def _look_out(self) -> None:
+        if not self._turn_ends:
+            self._turn_ends = True
+            self._clock.callLater(0 if self._left() else self._budget, self._next_turn)
+
+    def _next_turn(self) -> None:
+        self._turn_ends = False
+        self._used = 0.0
+        while self._left() and (line := self._urgent or self._line):
+            self.work(line.popleft().go_on)
+        if self._urgent or self._line:
+            self._look_out()
