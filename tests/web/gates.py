@@ -17,9 +17,12 @@ from dialer.access.scope import Scope
 from dialer.access.sessions import Sessions
 from dialer.access.tokens import parse_tokens
 from dialer.web.api import Api
+from dialer.web.bounds import Bounds
 from dialer.web.cookie import SessionCookie
 from dialer.web.endpoint import endpoints_of
 from dialer.web.gate import Gate
+from dialer.web.rate import Admission
+from dialer.web.refusals import Refusals
 from dialer.web.signin import SignIn
 from dialer.web.site import BoundedSite
 from tests.told import Told
@@ -83,6 +86,8 @@ class Served:
     public: tuple[str, ...] = ()
     groups: tuple[type, ...] = ()
     lifetime: float = 3600.0
+    rate: float = 0.0
+    bounds: Bounds = field(factory=Bounds)
     clock: Clock = field(factory=Clock)
     called: list[str] = field(factory=list)
     told: Told = field(factory=Told)
@@ -102,9 +107,17 @@ class Served:
             SignIn(self.clock, self.gate, self.sessions, cookie) if group is SignIn else StandIn(group, self.called)
             for group in self.groups
         ]
-        self.api = Api(groups, self.gate)
+        refusals = Refusals(self.clock, self.told)
+        admission = Admission(self.clock, self.rate, calls_per_second=1)
+        self.api = Api(groups, self.gate, admit=admission.admit, refused=refusals.refused)
         self.site = BoundedSite(
-            self.api.resource(), self.told, arriving=self.api.arriving, admits=self.api.admits, reactor=self.clock
+            self.api.resource(),
+            self.told,
+            arriving=self.api.arriving,
+            admits=self.api.admits,
+            bounds=self.bounds,
+            refusals=refusals,
+            reactor=self.clock,
         )
 
     def connect(self, peer: str = "192.0.2.1") -> tuple[Any, StringTransport]:
