@@ -2,7 +2,7 @@
 
 The reactor serves every socket that has something, and only then looks at timers and at EFSwitch again. With a thousand
 clients that send at once a call would wait for all of them. So after BUDGET of it the rest waits for the next turns, in
-line, unread: TCP holds up who sends. And for as long as that the process does something else, or nothing: one that
+line, unread: TCP holds up who sends. And for REST times as long the process does something else, or nothing: one that
 never sleeps is given its core later by the operating system when a call is due, and leaves less to PostgreSQL.
 """
 
@@ -16,6 +16,9 @@ from twisted.internet.interfaces import IReactorTime
 
 BUDGET = 0.002
 """Seconds of a turn: some five requests. What is then begun is finished, so that a turn may take one more."""
+
+REST = 2.0
+"""Times the budget that nothing is done for clients once it is used up: they have a third of the time at most."""
 
 
 class Waiting(Protocol):
@@ -72,7 +75,7 @@ class Precedence:
     def _look_out(self) -> None:
         if not self._turn_ends:
             self._turn_ends = True
-            self._clock.callLater(0 if self._left() else self._budget, self._next_turn)
+            self._clock.callLater(0 if self._left() else REST * self._budget, self._next_turn)
 
     def _next_turn(self) -> None:
         self._turn_ends = False

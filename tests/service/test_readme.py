@@ -216,7 +216,7 @@ SPECIFIED = {
     "HTTP_HEAD_TIME": "10 s",
     "HTTP_STALL_TIME": "30 s",
     "HTTP_PACE": "1 KiB/s",
-    "HTTP_RATE": "1000",
+    "HTTP_RATE": "5000",
     "DIALER_ID": "host name",
     "LOG_LEVEL": "INFO",
     "LOG_FORMAT": "text",
