@@ -20,7 +20,7 @@ from tests.bench.world import opened
 from tests.processes import output
 
 RATE = 50.0
-SECONDS, SHORT_SECONDS = 20.0, 8.0
+SECONDS, SHORT_SECONDS = 20.0, 6.0
 """Of each part: in peace, under single posts, under lists, and in peace again."""
 WARM_UP = 2.0
 SINGLE, LISTS = 200, 40

@@ -81,7 +81,7 @@ class World:
     """
 
     def __init__(self, conninfo: str, **environment: str) -> None:
-        self.conninfo = conninfo
+        self._conninfo = conninfo
         self._environment = environment
         self._pool = HTTPConnectionPool(reactor, persistent=False)
         self._client = treq.client.HTTPClient(Agent(reactor, pool=self._pool))
@@ -94,6 +94,11 @@ class World:
         )
         self.switch_port: Any = None
         self.vc = VoiceConnector(reactor, dialer_url=None, reply_delay=0.01)
+
+    @property
+    def conninfo(self) -> str:
+        """The dialer's database."""
+        return self._conninfo
 
     @property
     def dialer(self) -> Dialer:
@@ -115,7 +120,7 @@ class World:
         settings = load(
             QUICK
             | {
-                "DB_URL": database_url(self.conninfo),
+                "DB_URL": database_url(self._conninfo),
                 "ESL_IP": f"127.0.0.1:{self.switch_port.getHost().port}",
                 "VOICE_CONNECTOR": self.vc.url,
                 "DIALER_ID": "dialer-1",
@@ -186,7 +191,7 @@ class World:
 
     async def execute(self, statement: str, *values: Any) -> None:
         """Change the database as another program does."""
-        with closing(psycopg2.connect(self.conninfo)) as connection, connection, connection.cursor() as cursor:
+        with closing(psycopg2.connect(self._conninfo)) as connection, connection, connection.cursor() as cursor:
             cursor.execute(statement, values)
 
     # -- waiting ---------------------------------------------------------------------------------------------------
