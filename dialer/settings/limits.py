@@ -59,6 +59,7 @@ class LimitSettings(BaseModel):
         "requests per second with one token, or of one address without any; those of 5 s may be saved up; 0: no limit",
         "a number from 0 to 1000000",
     )
+
     @property
     def bounds(self) -> Bounds:
         """The limits of the HTTP interface."""
