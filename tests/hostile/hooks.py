@@ -17,10 +17,10 @@ MAY_BE_SAID = {404, 409}
 
 BESIDE_THE_SCHEMA = re.compile(
     r"must not be before startTime|is required when|are the same field|is also that of entry|ISO 8601|"
-    r"schedulingMetadata|the list is empty|first line"
+    r"schedulingMetadata|priority must be an integer|the list is empty|first line"
 )
 """What a request may be refused for that keeps to the schema: days that are not in the calendar, rules between fields,
-the size and the characters of what lies deep within. tests/web/test_openapi_properties.py says exactly which."""
+the size and the characters of what lies deep within, 3.0 for an integer. tests/web/test_openapi_properties.py says exactly which."""
 
 
 @schemathesis.check
