@@ -44,7 +44,7 @@ chaos: $(STAMP)
 FUZZ_SEED ?= $(shell od -An -N2 -tu2 /dev/urandom | tr -d ' ')
 
 fuzz: $(STAMP)
-	FUZZ_EXAMPLES=200 FUZZ_SEED=$(FUZZ_SEED) $(BIN)/python -m pytest --hypothesis-profile=explore \
+	FUZZ_EXAMPLES=100 FUZZ_SEED=$(FUZZ_SEED) $(BIN)/python -m pytest --hypothesis-profile=explore \
 	    --hypothesis-seed=$(FUZZ_SEED) tests/hostile tests/test_originate.py tests/test_outcome.py tests/esl/test_wire.py \
 	    tests/web/test_schema_properties.py tests/web/test_openapi_properties.py
 

@@ -20,7 +20,8 @@ BESIDE_THE_SCHEMA = re.compile(
     r"schedulingMetadata|priority must be an integer|the list is empty|first line"
 )
 """What a request may be refused for that keeps to the schema: days that are not in the calendar, rules between fields,
-the size and the characters of what lies deep within, 3.0 for an integer. tests/web/test_openapi_properties.py says exactly which."""
+the size and the characters of what lies deep within, 3.0 for an integer. Exactly which of them is known to
+tests/web/test_openapi_properties.py."""
 
 
 @schemathesis.check
