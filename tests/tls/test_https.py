@@ -23,6 +23,7 @@ from dialer.tls.certificates import Certificates
 from dialer.web.site import BoundedSite
 from tests.conftest import wait_for
 from tests.tls.authority import Authority, age, replace
+from tests.told import Told
 
 sure = pytest_twisted.ensureDeferred
 
@@ -39,18 +40,12 @@ class Hello(Resource):
         return b"hello " + (b"over TLS" if request.isSecure() else b"in the clear")
 
 
-class Meter:
-    """Counts nothing."""
-
-    def served(self, *figures: object) -> None: ...
-
-
 class Server:
     """The interface on a free port, with the certificates of `files`."""
 
     def __init__(self, reactor: Any, files: dict[str, str]) -> None:
         self.certificates = Certificates(reactor, load(REAL | files, "dialer-1"))
-        self.port = reactor.listenTCP(0, self.certificates.wrap(BoundedSite(Hello(), Meter())), interface="127.0.0.1")
+        self.port = reactor.listenTCP(0, self.certificates.wrap(BoundedSite(Hello(), Told())), interface="127.0.0.1")
 
     @property
     def number(self) -> int:
