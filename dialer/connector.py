@@ -193,21 +193,27 @@ class Connector:
     async def deliver(self, message: OutboxMessage, *, send_within: float = CONNECT_TIMEOUT) -> Delivery:
         """Try once to deliver this message; never fails, and answers within CONNECT_TIMEOUT + ANSWER_TIMEOUT.
 
-        After `send_within` seconds (CONNECT_TIMEOUT at most) it is not sent any more.
+        After `send_within` seconds (CONNECT_TIMEOUT at most) it is not sent any more. Raises ValueError for a webhook,
+        which is not for the VC.
         """
-        path = END_CHAT
-        body: Body = EndChatBody(customer_id=message.customer_number, service_id=self._service_identifier)
-        if message.kind is MessageKind.NOTIFICATION:
-            path = NOTIFICATION
-            body = NotificationBody(
-                id=message.contact_id,
-                service_id=self._service_identifier,
-                customer_num=message.customer_number,
-                call_result=wire_result(message.call_result or ""),
-            )
+        path, body = self._written(message)
         headers = {**_tenant(message.tenant_id), IDEMPOTENCY_KEY: message.idempotency_key}
         exchange = await self._post(path, body, headers, min(max(send_within, 0.0), CONNECT_TIMEOUT))
         return Delivery(fate_of(exchange), exchange.reason)
+
+    def _written(self, message: OutboxMessage) -> tuple[str, Body]:
+        """Where a message goes, and what it says there."""
+        match message.kind:
+            case MessageKind.NOTIFICATION:
+                return NOTIFICATION, NotificationBody(
+                    id=message.contact_id,
+                    service_id=self._service_identifier,
+                    customer_num=message.customer_number,
+                    call_result=wire_result(message.call_result or ""),
+                )
+            case MessageKind.END_CHAT:
+                return END_CHAT, EndChatBody(customer_id=message.customer_number, service_id=self._service_identifier)
+        raise ValueError(f"a {message.kind} is not for the voice connector")
 
     async def _post(self, path: str, body: Body, headers: Mapping[str, str], send_within: float) -> Exchange:
         since = self._reachability.asked()

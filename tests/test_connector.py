@@ -130,6 +130,13 @@ async def test_messages_carry_exactly_the_agreed_bodies_and_their_idempotency_ke
 
 
 @pytest_twisted.ensureDeferred
+async def test_a_webhook_is_not_sent_to_the_vc(vc: FakeVC, connector: Connector) -> None:
+    with pytest.raises(ValueError, match="a webhook is not for the voice connector"):
+        await connector.deliver(attrs.evolve(NOTIFICATION, kind=MessageKind.WEBHOOK))
+    assert_that(vc.received, has_length(0))
+
+
+@pytest_twisted.ensureDeferred
 async def test_any_2xx_accepts_an_agent_request(vc: FakeVC, connector: Connector) -> None:
     for status in (200, 201, 202, 204):
         vc.script = lambda received, status=status: status
