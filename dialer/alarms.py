@@ -106,7 +106,7 @@ def _messages(status: Mapping[str, Any], now: datetime) -> Iterator[Alarm]:
     if messages is None:
         return
     if parked := messages["parked"]:
-        yield Alarm("parked", f"{_counted(parked, 'message')} parked: the voice connector refused what it was told")
+        yield Alarm("parked", f"{_counted(parked, 'message')} parked: not at the voice connector, and not tried again")
     since = messages["waitingSince"]
     if messages["waiting"] and since is not None and now - since > LONG:
         yield Alarm("undelivered", f"{_counted(messages['waiting'], 'message')} not delivered yet", since=since)

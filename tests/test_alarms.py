@@ -64,7 +64,7 @@ def test_there_is_none_while_all_is_well() -> None:
         ),
         (
             {"status": {"notifications": messages(parked=1)}},
-            Alarm("parked", "1 message parked: the voice connector refused what it was told"),
+            Alarm("parked", "1 message parked: not at the voice connector, and not tried again"),
         ),
         (
             {"status": {"notifications": messages(waiting=1200, waitingSince=BEFORE)}},

@@ -34,6 +34,9 @@ def watch(campaign_ids: tuple[str, ...], until_done: bool, interval: float, serv
     All campaigns, or those that are named. A dialer that goes away is waited for, once it was there. With --json each
     change is a line.
     """
+    for campaign_id in campaign_ids:
+        # A name that nobody knows is a failure, and not a campaign of which nothing is left to do.
+        service.get("campaign", campaign_id)
     latest = look(service, campaign_ids)
     if as_json:
         give_json(latest)

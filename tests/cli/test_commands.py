@@ -105,7 +105,9 @@ async def test_a_purge_says_how_many_there_are_and_does_nothing_without_a_yes(wo
 
 
 @pytest.mark.parametrize(
-    "command", [("campaigns",), ("stop",), ("start",), ("purge", "--yes"), ("export",)], ids=lambda command: command[0]
+    "command",
+    [("campaigns",), ("stop",), ("start",), ("purge", "--yes"), ("export",), ("watch", "--until-done")],
+    ids=lambda command: command[0],
 )
 @sure
 async def test_a_campaign_that_nobody_knows_is_a_failure(world: World, command: tuple[str, ...]) -> None:
