@@ -11,7 +11,7 @@ from dialer.web.bounds import KIB, MIB, Bounds
 
 
 class LimitSettings(BaseModel):
-    """The limits of the HTTP interface. No honest caller meets them: posts come at 3,000 per second at most."""
+    """The limits of the HTTP interface. No honest caller meets them: HTTP_RATE is above what one process answers."""
 
     http_body_size: Annotated[Number, above_zero(1024, unit=MIB)] = variable(
         "32", "largest body of a request", "MiB, above 0, at most 1024", shown="`32` MiB"

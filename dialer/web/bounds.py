@@ -10,7 +10,7 @@ MIB = 2**20
 
 @frozen
 class Bounds:
-    """Sizes in bytes, times in seconds. What `settings.py` says of the variable of each field is what it means."""
+    """Sizes in bytes, times in seconds. What `settings/limits.py` says of the variable of each field is what it means."""
 
     body_size: int = 32 * MIB
     head_size: int = 16 * KIB
@@ -24,5 +24,5 @@ class Bounds:
     stall_time: float = 30.0
     pace: float = 1.0 * KIB
     """Bytes per second, below which neither a body is sent nor an answer read."""
-    rate: float = 1000.0
+    rate: float = 5000.0
     """Requests per second of a caller; 0: as many as they like."""
