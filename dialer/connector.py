@@ -245,6 +245,7 @@ def persistent_client(reactor: Any, endpoints: IAgentEndpointFactory) -> tuple[H
 async def close_idle(reactor: Any, pool: HTTPConnectionPool) -> None:
     """Close the connections of a pool, within CLOSE_TIMEOUT."""
     closed: Deferred[None] = pool.closeCachedConnections()
+    # Nothing is under way on them: one that does not close in time loses nothing.
     closed.addTimeout(CLOSE_TIMEOUT, reactor).addErrback(lambda _: None)
     await closed
 

@@ -149,6 +149,7 @@ class EslProtocol(LineReceiver):
         Fires when the connection is gone; never fails.
         """
         if self._usable and not self._leaving:
+            # A connection that goes before its answer has left all the same; the abort below sees to one that stays.
             self.send("exit").addErrback(lambda _: None)
             self._leaving = True
         if self._abort_timer is None and self._gone is not None:
