@@ -10,7 +10,7 @@ MIB = 2**20
 
 @frozen
 class Bounds:
-    """Sizes in bytes, times in seconds. What `settings/limits.py` says of the variable of each field is what it means."""
+    """Sizes in bytes, times in seconds. What a field means is said of its variable in `settings/limits.py`."""
 
     body_size: int = 32 * MIB
     head_size: int = 16 * KIB
