@@ -97,3 +97,11 @@ def write_error(request: IRequest, error: HttpError) -> bytes:
     for name, value in error.headers.items():
         request.setHeader(name.encode(), value.encode())
     return write_json(request, error.body(), error.status)
+
+
+def finish(request: IRequest, body: bytes) -> None:
+    """Send a body, and be done with the request."""
+    if body:
+        request.setHeader(b"content-length", b"%d" % len(body))
+    request.write(body)
+    cast(Any, request).finish()

@@ -6,14 +6,10 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any, cast
-from urllib.parse import unquote
 
-from klein import Klein
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.web.iweb import IRequest
-from twisted.web.resource import Resource
-from twisted.web.server import NOT_DONE_YET
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 
 from dialer.access.sessions import Session
@@ -27,7 +23,7 @@ from dialer.store.database import DatabaseError
 from dialer.store.outbox import NotResendable
 from dialer.store.share import Busy
 from dialer.throttle import ThrottleClosed
-from dialer.web.answers import Answer, Content, HttpError, write_content, write_error, write_json
+from dialer.web.answers import Answer, Content, HttpError, finish, write_content, write_error, write_json
 from dialer.web.campaigns import Campaigns
 from dialer.web.contacts import Contacts
 from dialer.web.docs import Docs
@@ -44,6 +40,7 @@ from dialer.web.posted import media_type
 from dialer.web.rate import TooMany
 from dialer.web.replies import Replies
 from dialer.web.results import Results
+from dialer.web.routes import Routes
 from dialer.web.schema import Invalid, TooLong
 from dialer.web.signin import SignIn
 from dialer.web.site import NO_ROUTE
@@ -89,8 +86,7 @@ class Api:
         self._refused = refused
         self._streams: set[Stream] = set()
         self._by_route: dict[str, Endpoint] = {}
-        self._app = Klein()
-        self._app.handle_errors(HTTPException)(self._no_route)
+        self._routes = Routes()
         self._endpoints: list[Endpoint] = []
         for group in groups:
             for each in endpoints_of(group):
@@ -99,7 +95,7 @@ class Api:
 
     def resource(self) -> Any:
         """The root resource for a Site."""
-        return self._app.resource()
+        return self._routes.resource(self._no_route)
 
     def arriving(self, method: bytes, path: bytes, content_type: bytes) -> bool:
         """Whether such a request's body is taken as it arrives."""
@@ -118,14 +114,14 @@ class Api:
         handler = getattr(group, endpoint.name)
         template = template_of(endpoint.path)
 
-        def serve(request: IRequest, **parts: str) -> Deferred[bytes | StreamResource]:
+        def serve(request: IRequest, **parts: str) -> None:
             cast(Any, request).route = template
-            return self._serve(endpoint, handler, request, parts)
+            Deferred.fromCoroutine(self._serve(endpoint, handler, request, parts))
 
         for path in endpoint.paths:
             name = f"{endpoint.method} {path}"
             self._by_route[name] = endpoint
-            self._app.route(path, methods=[endpoint.method], endpoint=name)(serve)
+            self._routes.add(endpoint.method, path, name, serve)
 
     def admits(self, request: IRequest, method: bytes, path: bytes) -> bool:
         """Whether it is known who sends a request of which the head is there; for a Site.
@@ -134,43 +130,36 @@ class Api:
         """
         scope, declared = None, NO_ROUTE
         with suppress(HTTPException):
-            adapter = self._app.url_map.bind("dialer")
-            name, _ = adapter.match(unquote(path.decode("latin-1")), method=method.decode("latin-1"))
+            name, _ = self._routes.find(method, path)
             scope, declared = self._by_route[name].scope, template_of(self._by_route[name].path)
         cast(Any, request).route = declared
         return self._gate.admit(request, method, scope, declared) is not None
 
-    def _serve(
-        self, endpoint: Endpoint, handler: Callable[..., Any], request: IRequest, parts: dict[str, str]
-    ) -> Deferred[bytes | StreamResource]:
+    async def _serve(
+        self, endpoint: Endpoint, handler: Callable[..., Any], request: Any, parts: dict[str, str]
+    ) -> None:
         """Answer whatever happens, and finish the work though the client goes away meanwhile."""
-        answer: Deferred[bytes | StreamResource] = Deferred(canceller=lambda _: None)
-        gone = False
-
-        def left(_: object) -> None:
-            nonlocal gone
-            gone = True
-
-        finished: Deferred[None] = cast(Any, request).notifyFinish()
-        finished.addErrback(left)
-
-        def done(body: bytes | StreamResource) -> None:
-            if not gone:
-                answer.callback(body)
-
-        Deferred.fromCoroutine(self._answer(endpoint, handler, request, parts)).addCallback(done)
-        return answer
+        left: list[object] = []
+        request.notifyFinish().addErrback(left.append)
+        answer = await self._answer(endpoint, handler, request, parts)
+        if left:
+            return
+        if isinstance(answer, bytes):
+            finish(request, answer)
+        else:
+            answer()
 
     async def _answer(
-        self, endpoint: Endpoint, handler: Callable[..., Any], request: IRequest, parts: dict[str, str]
-    ) -> bytes | StreamResource:
+        self, endpoint: Endpoint, handler: Callable[..., Any], request: Any, parts: dict[str, str]
+    ) -> bytes | Callable[[], None]:
+        """The body of the answer, or what begins to write one piece by piece."""
         try:
-            caller = self._gate.admit(request, cast(Any, request).method, endpoint.scope, template_of(endpoint.path))
-            cast(Any, request).caller = caller
+            caller = self._gate.admit(request, request.method, endpoint.scope, template_of(endpoint.path))
+            request.caller = caller
             self._admit(_counted_as(caller, request), endpoint)
             value = await handler(request, **parts)
             if isinstance(value, Streamed):
-                return StreamResource(value, partial(self._stream, None if caller is None else caller.session))
+                return partial(self._stream, None if caller is None else caller.session, request, value)
             if isinstance(value, Content):
                 return write_content(request, value)
             answer = value if isinstance(value, Answer) else Answer(200, value)
@@ -201,8 +190,7 @@ class Api:
             try:
                 await stream.write()
             except Exception as error:
-                request.write(write_error(request, self._http_error(error)))
-                request.finish()
+                finish(request, write_error(request, self._http_error(error)))
             finally:
                 leave()
                 self._streams.discard(stream)
@@ -238,16 +226,18 @@ class Api:
         self.log.failure("Request failed")
         return HttpError(500, "internal", "an unexpected error occurred; the log tells more")
 
-    def _no_route(self, request: IRequest, failure: Any) -> bytes:
+    def _no_route(self, request: IRequest, problem: HTTPException) -> None:
         """Unknown paths and wrong methods, in JSON like every error."""
-        problem = failure.value
-        if isinstance(problem, MethodNotAllowed):
-            allowed = ", ".join(sorted(problem.valid_methods or ()))
-            request.setHeader(b"allow", allowed.encode())
-            return write_error(request, HttpError(405, "method_not_allowed", f"this path takes {allowed}"))
-        if isinstance(problem, NotFound):
-            return write_error(request, HttpError(404, "not_found", "there is no such path"))
-        return write_error(request, HttpError(problem.code or 500, "http", problem.description or "refused"))
+        match problem:
+            case MethodNotAllowed():
+                allowed = ", ".join(sorted(problem.valid_methods or ()))
+                request.setHeader(b"allow", allowed.encode())
+                error = HttpError(405, "method_not_allowed", f"this path takes {allowed}")
+            case NotFound():
+                error = HttpError(404, "not_found", "there is no such path")
+            case _:
+                error = HttpError(problem.code or 500, "http", problem.description or "refused")
+        finish(request, write_error(request, error))
 
 
 def _no_database(error: DatabaseError) -> HttpError:
@@ -259,19 +249,3 @@ def _no_database(error: DatabaseError) -> HttpError:
 def _counted_as(caller: Caller | None, request: IRequest) -> str:
     """Who has made a request: a token, or an address when nothing is shown."""
     return peer(request) if caller is None or caller.anybody else f"token {caller.name}"
-
-
-class StreamResource(Resource):
-    """What klein is given for a Streamed: it finishes no request that a resource serves."""
-
-    isLeaf = True
-
-    def __init__(self, streamed: Streamed, begin: Callable[[Any, Streamed], None]) -> None:
-        super().__init__()
-        self._streamed = streamed
-        self._begin = begin
-
-    def render(self, request: Any) -> int:
-        """Begin to write."""
-        self._begin(request, self._streamed)
-        return NOT_DONE_YET
