@@ -37,7 +37,8 @@ class VoiceConnectorSite(WrappingFactory[ProtocolWrapper]):
 
     def __init__(self, connector: VoiceConnector, reactor: Any) -> None:
         self._resource = _Everything(connector, reactor)
-        site = _QuietSite(self._resource, reactor=reactor)
+        # Every body is taken as it is: to look for a form in it, Twisted would read the content type as a mail's.
+        site = _QuietSite(self._resource, reactor=reactor, parsePOSTFormSubmission=False)
         super().__init__(site)
         self._closed: Deferred[None] | None = None
 
