@@ -25,7 +25,7 @@ from dialer.store.share import Asked
 SINGLES_AT_ONCE = 16
 """Contacts posted one by one that one statement stores: they are answered in one turn of the reactor."""
 
-ADD_AT_ONCE = 500
+ADD_AT_ONCE = 250
 """Posted contacts that one statement stores, in a list of any length: calls are served between two of them."""
 
 EXPIRE_AT_ONCE = 500
