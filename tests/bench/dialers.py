@@ -8,7 +8,7 @@ from attrs import frozen
 
 from tests.bench.benchmark import Bench, Figure, Round, at_least, at_most
 from tests.bench.probe import program, read
-from tests.bench.throughput import RULES, SETTINGS, Flow, check, run_for
+from tests.bench.throughput import FASTEST, RULES, SLOTS, Flow, check, run_for
 from tests.bench.waits import Waits
 from tests.bench.world import opened
 
@@ -32,14 +32,20 @@ class _Run:
     waits: dict[str, int]
     problems: list[str]
 
+    @property
+    def statements_per_call(self) -> float:
+        return sum(self.statements.values()) / len(self.flow.posted)
+
     def per_call(self, name: str) -> float:
         return self.flow.database[name] / len(self.flow.posted)
 
 
 def measure(bench: Bench) -> Round:
-    """One run for each number of dialers, each with a database of its own."""
+    """A run for each number of dialers, and one of a dialer no faster than each of the most; each with its database."""
     runs = {dialers: _run(bench, dialers) for dialers in COUNTS}
     alone = runs[1]
+    most = max(COUNTS)
+    slow = _run(bench, 1, pace=max(1.0, runs[most].flow.per_second / most))
     figures = []
     for dialers, run in runs.items():
         if dialers == 1:
@@ -48,37 +54,31 @@ def measure(bench: Bench) -> Round:
         reference = alone.flow.per_second
         figures += [
             Figure(f"calls, {dialers} dialers", run.flow.per_second, "/s", reference, at_least(0.9, ratio=True)),
-            Figure(
-                f"statements, {dialers} dialers",
-                sum(run.statements.values()) / len(run.flow.posted),
-                "/call",
-                sum(alone.statements.values()) / len(alone.flow.posted),
-                at_most(NO_MORE, ratio=True),
-            ),
-            Figure(
-                f"commits, {dialers} dialers",
-                run.per_call("commits"),
-                "/call",
-                alone.per_call("commits"),
-                at_most(NO_MORE, ratio=True),
-            ),
-            Figure(
-                f"WAL, {dialers} dialers",
-                run.per_call("wal_bytes"),
-                "bytes/call",
-                alone.per_call("wal_bytes"),
-                at_most(NO_MORE, ratio=True),
-            ),
+            *_work(f"{dialers} dialers", run, alone, limited=True),
             Figure(f"sessions waiting for locks, {dialers} dialers", run.locks, "", alone.locks),
         ]
+    figures.append(Figure("calls, 1 dialer at the pace of each of 4", slow.flow.per_second, "/s"))
+    figures += _work(f"{most} dialers, beside 1 at the pace of each", runs[most], slow, limited=False)
+    named = {f"{dialers} dialers": run for dialers, run in runs.items()} | {"1 at the pace of each": slow}
     return Round(
         figures=figures,
-        problems=[f"{dialers} dialers: {problem}" for dialers, run in runs.items() for problem in run.problems],
-        details={str(dialers): _details(run) for dialers, run in runs.items()},
+        problems=[f"{name}: {problem}" for name, run in named.items() for problem in run.problems],
+        details={name: _details(run) for name, run in named.items()},
     )
 
 
-def _run(bench: Bench, dialers: int) -> _Run:
+def _work(name: str, run: _Run, reference: _Run, *, limited: bool) -> list[Figure]:
+    """What each call takes of the database."""
+    pairs = [
+        ("statements", "/call", run.statements_per_call, reference.statements_per_call),
+        ("commits", "/call", run.per_call("commits"), reference.per_call("commits")),
+        ("WAL", "bytes/call", run.per_call("wal_bytes"), reference.per_call("wal_bytes")),
+    ]
+    target = at_most(NO_MORE, ratio=True) if limited else None
+    return [Figure(f"{what}, {name}", figure, unit, beside, target) for what, unit, figure, beside in pairs]
+
+
+def _run(bench: Bench, dialers: int, *, pace: float = FASTEST) -> _Run:
     seconds = SHORT_SECONDS if bench.short else SECONDS
     with opened(bench.reactor, bench.cancelled, keep=bench.keep) as world:
         world.start_postgres()
@@ -86,7 +86,12 @@ def _run(bench: Bench, dialers: int) -> _Run:
         world.start_vc()
         files = [world.folder / f"probe-{number}.json" for number in range(dialers)]
         started = [
-            world.start_dialer(name=f"dialer-{number}", program=program(file), **SETTINGS)
+            world.start_dialer(
+                name=f"dialer-{number}",
+                program=program(file),
+                CALLS_PER_SECOND=f"{pace:.3f}",
+                MAX_CONCURRENT_CALLS=SLOTS,
+            )
             for number, file in enumerate(files)
         ]
         world.pause(SHORT_ACQUAINTED if bench.short else ACQUAINTED)
