@@ -16,7 +16,7 @@ from dialer.background import Background
 from dialer.call import Call
 from dialer.contact import Contact, Status, about
 from dialer.ends import SeenEnds
-from dialer.esl.errors import BadCommand, CommandRefused, ReplyLost, SwitchDown
+from dialer.esl.errors import BadCommand, CommandRefused, ReplyLost, SwitchDown, WireError
 from dialer.esl.switch import Switch
 from dialer.esl.wire import Event
 from dialer.happenings import Seen
@@ -142,8 +142,10 @@ class Calls:
         """What EFSwitch tells of a call; events that repeat or are not ours change nothing."""
         try:
             self._handle(switch, event)
+        except WireError:
+            raise
         except Exception:
-            if (call := self._calls.get(event.get("Unique-ID") or "")) is None:
+            if (call := self._calls.get(event.about)) is None:
                 raise
             self.log.failure(
                 "{event} of contact {contact} of campaign {campaign} went astray",
@@ -156,7 +158,7 @@ class Calls:
         if name == "BACKGROUND_JOB":
             self._job_done(switch, event)
             return
-        call_id = event.get("Unique-ID") or ""
+        call_id = event.about
         self._repeats.heard(call_id, name)
         if name == "CHANNEL_HANGUP_COMPLETE":
             self._hung_up(call_id, event)
@@ -209,13 +211,12 @@ class Calls:
         # What could be no contact's is nobody's end, and PostgreSQL is not to be asked for it with a NUL in it.
         if not 0 < len(call_id) <= LONGEST_ID or "\0" in call_id:
             return
-        end = end_of_call(event)
         call = self._calls.get(call_id)
         if call is None:
             # Perhaps of a dialer that died, whose contacts we shall take over.
-            self._ends.add(call_id, end)
+            self._ends.add(call_id, event)
         elif not call.over:
-            self._end(call, end)
+            self._end(call, end_of_call(event))
 
     def _end(self, call: Call, end: CallEnd) -> None:
         if end.rang is not None:
@@ -238,7 +239,7 @@ class Calls:
         self._close(call, Status.ENDED, "UNKNOWN", end_chat=call.contact.is_agent and not talked)
 
     def _job_done(self, switch: Switch, event: Event) -> None:
-        job = event.get("Job-UUID") or ""
+        job = event.about
         contact_id, _, taking = self._foreign_jobs.pop(job, job).rpartition(".")
         self._repeats.heard(contact_id, event.name)
         call = self._calls.get(contact_id)
@@ -348,15 +349,13 @@ class Calls:
             return
         asked_at = self._clock.seconds()
         found = await self._store.still_dialed(list(ends))
-        self._ends.looked_up(ends)
         for held in found:
             contact = held.contact
-            end, seen_at = ends[contact.id]
             dialed_at = asked_at - (held.dialed_ago or 0.0)
-            # An id is used again when a contact is: the end of an earlier call says nothing.
-            if contact.id not in self._calls and dialed_at <= seen_at:
+            if contact.id not in self._calls and (end := self._ends.pop(contact.id, since=dialed_at)):
                 self._meter.reconciled(Reconciled.TOLD)
                 self._end(self._begin(Call(contact, dialed_at)), end)
+        self._ends.looked_up(ends)
 
     # -- shutdown --------------------------------------------------------------------------------------------------
 

@@ -317,6 +317,8 @@ class Parts:
                     on_connected=self._connected,
                     on_change=self._changed,
                     random=chance,
+                    # With others most events are theirs. Whoever is alone reads them all.
+                    skims=lambda: self.lease.dialers() > 1,
                 )
                 for address in surroundings.switches
             ]

@@ -14,11 +14,10 @@ from twisted.python import usage
 from dialer import environment, logs
 from dialer.masking import Masking
 
-
 GARBAGE = (700, 3, 100)
-"""When to look for garbage (`gc.set_threshold`). Nothing is served meanwhile: a look at the second generation comes after
-so many of the first that it takes 1 ms and not 4; one at all after 100 of these, when at most 20 MB or so can wait for
-it, and not ten times in that time to find nothing."""
+"""When to look for garbage (`gc.set_threshold`). Nothing is served meanwhile: a look at the second generation comes
+after so few of the first that it takes 1 ms and not 4; one at everything after 100 of these, when 20 MB or so can wait
+for it at most, and not ten times until then to find nothing."""
 
 
 class Options(usage.Options):

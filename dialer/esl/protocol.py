@@ -27,7 +27,7 @@ from dialer.esl.errors import (
     ReplyLost,
     WireError,
 )
-from dialer.esl.wire import Event, Frame, Parser, decode_event
+from dialer.esl.wire import Event, Frame, Parser, decode_event, skim_event
 
 COMMAND_TIMEOUT = 10.0
 """Seconds that a reply may take. A healthy switch answers within milliseconds, a loaded one within a second or two."""
@@ -76,6 +76,7 @@ class EslProtocol(LineReceiver):
     `on_event` gets every event in order, `on_closed` is called once, when the connection is no longer usable, with
     the reason. It is called before the commands under way fail, so that who hears of those finds the connection
     closed. What they raise is logged and harms nothing here. `on_dropped` is called for an event that cannot be read.
+    `skims` tells whether events are probably nobody's here: then each is read only when `on_event` asks what it holds.
 
     The Deferreds of commands may be cancelled: the reply is then awaited all the same, and dropped.
     """
@@ -91,6 +92,7 @@ class EslProtocol(LineReceiver):
         on_event: Callable[[Event], None],
         on_closed: Callable[[EslError], None],
         on_dropped: Callable[[], None] = lambda: None,
+        skims: Callable[[], bool] = lambda: False,
         command_timeout: float = COMMAND_TIMEOUT,
         silence: float = SILENCE,
     ) -> None:
@@ -98,6 +100,7 @@ class EslProtocol(LineReceiver):
         self._on_event = on_event
         self._on_closed = on_closed
         self._on_dropped = on_dropped
+        self._skims = skims
         self._command_timeout = command_timeout
         self._silence = silence
         self._parser = Parser()
@@ -239,17 +242,16 @@ class EslProtocol(LineReceiver):
             self.log.debug("a frame of no use here: {kind}", kind=kind)
 
     def _event(self, frame: Frame) -> None:
+        event: Event | None = None
         try:
-            event = decode_event(frame)
+            event = (skim_event(frame) if self._skims() else None) or decode_event(frame)
+            self._on_event(event)
         except WireError as error:
             # The frames after it are sound. What it told is found out by comparing with the live calls.
             self.log.error("an event was dropped: {reason}", reason=str(error))
             self._on_dropped()
-            return
-        try:
-            self._on_event(event)
         except Exception:
-            self.log.failure("while handling {event}", event=event.name)
+            self.log.failure("while handling {event}", event=event.name if event else "an event")
 
     def _reply(self, frame: Frame) -> None:
         if not self._pending:

@@ -35,6 +35,7 @@ class Session:
         on_event: Callable[[Event], None],
         on_lost: Callable[[], None],
         on_dropped: Callable[[], None],
+        skims: Callable[[], bool] = lambda: False,
         command_timeout: float,
     ) -> None:
         self.protocol = EslProtocol(
@@ -42,6 +43,7 @@ class Session:
             on_event=on_event,
             on_closed=self._closed,
             on_dropped=on_dropped,
+            skims=skims,
             command_timeout=command_timeout,
         )
         self.lost: Deferred[None] = Deferred()

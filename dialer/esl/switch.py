@@ -49,8 +49,9 @@ class Switch(Service):
     at once and is never cancelled: what it asks of a lost connection raises SwitchDown. Should it raise while the
     connection stands, it runs again after RECONCILE_AGAIN.
 
-    `on_event` gets every event. `on_change` is called after each change of `connected`, `ready` or `reason`, the
-    sentence that says why it is not ready; `since` is the time of that change. What they raise is logged.
+    `on_event` gets every event, unread while `skims` (see EslProtocol). `on_change` is called after each change of
+    `connected`, `ready` or `reason`, the sentence that says why it is not ready; `since` is the time of that change.
+    What they raise is logged.
 
     `log_ins` counts the connections that it took, `events_dropped` the events that could not be read.
     """
@@ -71,6 +72,7 @@ class Switch(Service):
         on_connected: Callable[[Switch], Awaitable[None]],
         on_change: Callable[[Switch], None],
         random: Random,
+        skims: Callable[[], bool] = lambda: False,
         command_timeout: float = COMMAND_TIMEOUT,
         endpoint: IStreamClientEndpoint | None = None,
         name: str | None = None,
@@ -91,6 +93,7 @@ class Switch(Service):
         self._on_connected = on_connected
         self._on_change = on_change
         self._random = random
+        self._skims = skims
 
         self._connected = self._ready = False
         self._reason: str | None = "not connected yet"
@@ -233,6 +236,7 @@ class Switch(Service):
                 on_event=lambda event: self._on_event(self, event),
                 on_lost=self._lost,
                 on_dropped=self._dropped,
+                skims=self._skims,
                 command_timeout=self._command_timeout,
             )
             try:

@@ -35,7 +35,7 @@ from dialer.esl.errors import (
     WireError,
 )
 from dialer.esl.protocol import COMMAND_TIMEOUT, READ_FIRST, SILENCE, EslProtocol
-from dialer.esl.wire import Frame
+from dialer.esl.wire import Event, Frame
 from tests.esl.support import BYE, HELLO, Connection, answer, error_of, event, reply, result_of
 from tests.esl.transcripts import INDEX, client_bytes, server_bytes
 from tests.hygiene import LoggedFailures
@@ -515,4 +515,22 @@ def test_an_event_that_does_not_parse_is_told_as_dropped() -> None:
     connection = Connection(on_dropped=lambda: dropped.append(None)).logged_in()
     with capturedLogs():
         connection.receive(b"Content-Length: 1\nContent-Type: text/event-json\n\n{" + event("A"))
+    assert_that(dropped, has_length(1))
+
+
+def test_an_event_that_was_only_skimmed_is_dropped_when_it_is_read_and_does_not_parse() -> None:
+    dropped: list[None] = []
+    names: list[str] = []
+    causes: list[str | None] = []
+
+    def note(event: Event) -> None:
+        names.append(event.name)
+        causes.append(event.get("Hangup-Cause"))
+
+    connection = Connection(on_event=note, on_dropped=lambda: dropped.append(None), skims=lambda: True).logged_in()
+    bodies = [b'{"Event-Name":"CHANNEL_ANSWER","Unique-ID":"c1",', b'{"Event-Name":"X","Hangup-Cause":"A"}']
+    for body in bodies:
+        connection.receive(b"Content-Length: %d\nContent-Type: text/event-json\n\n%b" % (len(body), body))
+
+    assert_that((names, causes), equal_to((["CHANNEL_ANSWER", "X"], ["A"])))
     assert_that(dropped, has_length(1))

@@ -18,13 +18,14 @@ from hamcrest import (
     has_properties,
     instance_of,
     is_,
+    none,
     raises,
 )
 from hypothesis import given
 from hypothesis import strategies as st
 
 from dialer.esl.errors import WireError
-from dialer.esl.wire import Event, Frame, Parser, decode_event
+from dialer.esl.wire import Event, Frame, Parser, decode_event, skim_event
 from tests.esl.transcripts import INDEX, server_bytes
 
 ALL = sorted(INDEX)
@@ -349,3 +350,43 @@ def test_no_bytes_do_anything_but_make_frames_or_a_wire_error(pieces: list[bytes
                 decode_event(frame)
     except WireError:
         pass
+
+
+@pytest.mark.parametrize("name", [name for name in ALL if b"text/event-json" in server_bytes(name)])
+def test_a_recorded_event_that_was_skimmed_is_the_one_that_was_read(name: str) -> None:
+    frames = [frame for frame in parsed(server_bytes(name)) if frame.content_type == "text/event-json"]
+
+    for frame in frames:
+        event, skimmed = decode_event(frame), skim_event(frame)
+        if event.about:
+            assert_that(skimmed, has_properties(name=event.name, about=event.about))
+            assert_that(skimmed, has_properties(headers=event.headers, body=event.body))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"Unique-ID":"c1","Event-Name":"CHANNEL_ANSWER"}',
+        b'{"Event-Name":"CHANNEL_ANSWER","Other-Leg-Unique-ID":"c1"}',
+        b'{"Event-Name":"CHANNEL_ANSWER","Unique-ID":["c1"]}',
+        rb'{"Event-Name":"CHANNEL_ANSWER","Unique-ID":"c\u0031"}',
+        '{"Event-Name":"CHANNEL_ANSWER","Unique-ID":"ç1"}'.encode(),
+        b"Event-Name: CHANNEL_ANSWER\nUnique-ID: c1\n\n",
+    ],
+)
+def test_an_event_that_looks_unusual_is_not_skimmed(body: bytes) -> None:
+    assert_that(skim_event(json_frame(body)), none())
+
+
+@given(VALUES)
+def test_what_an_event_is_about_is_no_part_of_a_text(text: str) -> None:
+    body = orjson.dumps({"Event-Name": "CHANNEL_ANSWER", "v": f'{text}","Unique-ID":"other","', "Unique-ID": "c1"})
+
+    assert_that(skim_event(json_frame(body)), has_properties(about="c1"))
+
+
+def test_what_a_skimmed_event_holds_is_read_when_it_is_asked_for() -> None:
+    event = skim_event(json_frame(b'{"Event-Name":"CHANNEL_ANSWER","Unique-ID":"c1",'))
+
+    assert_that(event, has_properties(name="CHANNEL_ANSWER", about="c1"))
+    assert_that(calling(lambda: event and event.get("Hangup-Cause")), raises(WireError, "does not parse"))
