@@ -17,9 +17,9 @@ from dialer.outcome import CallEnd, end_of_call
 KEPT = 20_000
 """Ends kept, some 5 MB: a minute of 300 calls per second, twice the default LEASE_TIME."""
 
-UNREAD = 2_000
-"""Events kept whole, some 20 MB: RIPE seconds of 500 calls per second. Nearly all of them are never asked for, and an
-event takes longer to read than all else that is done for it."""
+UNREAD = 3_000
+"""Events kept whole, some 30 MB at the most: until they are looked up, twice RIPE at the latest, at 500 calls per second.
+Nearly all of them are never asked for, and an event takes longer to read than all else that is done for it."""
 
 RIPE = 3.0
 """Seconds after which the dialer whose call it was has written the end, if it is alive: less than it takes until a call
