@@ -33,6 +33,8 @@ _USUAL = re.compile(rb"Content-Length: ([0-9]{1,%d})\nContent-Type: ([a-z/-]{1,4
 
 _NAMED = re.compile(rb'\{"Event-Name":"([A-Z_]{1,60})",')
 """How an event in JSON begins."""
+_KEYS = (b'"Unique-ID":"', b'"Job-UUID":"')
+"""What comes before the id of the call, or of the job, that it is about."""
 
 # Frames and events are values that nobody changes. They are not frozen, since making one would take half as long again.
 
@@ -75,7 +77,7 @@ class Event:
     @property
     def about(self) -> str:
         """The id of the call that it tells of, or of the job; empty when it has none."""
-        return self.get(_about(self.name), "")
+        return self.get("Job-UUID" if self.name == "BACKGROUND_JOB" else "Unique-ID", "")
 
     @property
     def headers(self) -> Mapping[str, str]:
@@ -98,6 +100,8 @@ class Event:
 class UnreadEvent(Event):
     """An event in JSON of which was only looked at what it is and whom it is about. Everything else is read when it is
     asked for, which raises WireError when it cannot be."""
+
+    __slots__ = ("_about", "_event", "_frame")
 
     def __init__(self, name: str, about: str, frame: Frame) -> None:
         self.name = name
@@ -233,19 +237,15 @@ def skim_event(frame: Frame) -> Event | None:
     For events that are probably somebody else's: it takes a twentieth of the time. A text can be no name here: a quote
     within a text has a backslash before it.
     """
-    if (usual := _NAMED.match(frame.body)) is None:
+    body = frame.body
+    if (usual := _NAMED.match(body)) is None:
         return None
-    name = usual[1].decode()
-    key = b'"%b":"' % _about(name).encode()
-    if (start := frame.body.find(key)) < 0:
+    key = _KEYS[usual[1] == b"BACKGROUND_JOB"]
+    if (start := body.find(key)) < 0:
         return None
     start += len(key)
-    about = frame.body[start : frame.body.find(b'"', start)]
-    return UnreadEvent(name, about.decode(), frame) if about.isascii() and b"\\" not in about else None
-
-
-def _about(name: str) -> str:
-    return "Job-UUID" if name == "BACKGROUND_JOB" else "Unique-ID"
+    about = body[start : body.find(b'"', start)]
+    return UnreadEvent(usual[1].decode(), about.decode(), frame) if about.isascii() and b"\\" not in about else None
 
 
 def _json_event(body: bytes) -> Event:
