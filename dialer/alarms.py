@@ -4,22 +4,45 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import Any
 
 from attrs import asdict, frozen
 
+from dialer.tls.pem import EXPIRES_SOON
+
 LONG = timedelta(minutes=1)
-"""For how long a message may wait for the VC before that is worth a word."""
+"""For how long a message may wait for its receiver before that is worth a word."""
 
 MANY = 1_000
 """Results that may wait for a database that is there: those of seconds, at any speed."""
 
 
+class Code(StrEnum):
+    """A word for programs. Each has its section in docs/operations.md."""
+
+    NOT_READY = "not_ready"
+    RESULTS_DROPPED = "results_dropped"
+    RESULTS_WAITING = "results_waiting"
+    SWITCH_DOWN = "switch_down"
+    SLOWED_DOWN = "slowed_down"
+    CONNECTOR_DOWN = "connector_down"
+    GATEWAY_DOWN = "gateway_down"
+    GATEWAY_INVALID = "gateway_invalid"
+    PARKED = "parked"
+    UNDELIVERED = "undelivered"
+    WEBHOOKS_PARKED = "webhooks_parked"
+    WEBHOOKS_UNDELIVERED = "webhooks_undelivered"
+    CERTIFICATE_EXPIRES = "certificate_expires"
+    CERTIFICATE_NOT_RELOADED = "certificate_not_reloaded"
+    OPEN = "open"
+
+
 @frozen
 class Alarm:
-    """One of them. `code` is a word for programs, `since` when it began if that is known."""
+    """One of them. `since` is when it began, if that is known."""
 
-    code: str
+    code: Code
     message: str
     serious: bool = False
     """Calls are not made, or something was lost."""
@@ -49,6 +72,7 @@ def alarms(
         *_connector(connector),
         *_gateways(gateways),
         *_messages(status, now),
+        *_certificates(status, now),
         *_open(status),
     ]
     return sorted(found, key=lambda alarm: not alarm.serious)
@@ -58,19 +82,19 @@ def _not_ready(reasons: Sequence[str], switches: Sequence[Mapping[str, Any]]) ->
     told = {f"EFSwitch {switch['name']}: {switch['reason'] or 'not ready'}" for switch in switches}
     for reason in reasons:
         if reason not in told:
-            yield Alarm("not_ready", f"Nothing is dialed: {reason}", serious=True)
+            yield Alarm(Code.NOT_READY, f"Nothing is dialed: {reason}", serious=True)
 
 
 def _results(status: Mapping[str, Any]) -> Iterator[Alarm]:
     if dropped := status["resultsDropped"]:
         yield Alarm(
-            "results_dropped",
+            Code.RESULTS_DROPPED,
             f"{_counted(dropped, 'result')} of calls had to be dropped while the database did not take them",
             serious=True,
         )
     waiting = status["resultsWaiting"]
     if waiting and (status["database"] == "down" or waiting > MANY):
-        yield Alarm("results_waiting", f"{_counted(waiting, 'result')} of calls not yet written to the database")
+        yield Alarm(Code.RESULTS_WAITING, f"{_counted(waiting, 'result')} of calls not yet written to the database")
 
 
 def _switches(switches: Sequence[Mapping[str, Any]]) -> Iterator[Alarm]:
@@ -78,15 +102,15 @@ def _switches(switches: Sequence[Mapping[str, Any]]) -> Iterator[Alarm]:
     for switch in switches:
         name, slowed = switch["name"], switch["slowedDownTo"]
         if not switch["ready"]:
-            yield Alarm("switch_down", f"EFSwitch {name}: {switch['reason'] or 'not ready'}", none, switch["since"])
+            yield Alarm(Code.SWITCH_DOWN, f"EFSwitch {name}: {switch['reason'] or 'not ready'}", none, switch["since"])
         if slowed is not None:
-            yield Alarm("slowed_down", f"EFSwitch {name} is over its limits: slowed down to {slowed:.1f} calls/s")
+            yield Alarm(Code.SLOWED_DOWN, f"EFSwitch {name} is over its limits: slowed down to {slowed:.1f} calls/s")
 
 
 def _connector(connector: Mapping[str, Any]) -> Iterator[Alarm]:
     if connector["up"] is False:
         yield Alarm(
-            "connector_down", f"The voice connector does not answer: {connector['reason']}", True, connector["since"]
+            Code.CONNECTOR_DOWN, f"The voice connector does not answer: {connector['reason']}", True, connector["since"]
         )
 
 
@@ -96,25 +120,45 @@ def _gateways(gateways: Sequence[Mapping[str, Any]]) -> Iterator[Alarm]:
         if not gateway["recent"]:
             continue
         if gateway["status"] == "down":
-            yield Alarm("gateway_down", f"Gateway {name} is down on {switch}", since=gateway["since"])
+            yield Alarm(Code.GATEWAY_DOWN, f"Gateway {name} is down on {switch}", since=gateway["since"])
         elif gateway["status"] == "invalid":
-            yield Alarm("gateway_invalid", f"EFSwitch {switch} has no gateway {name}", True, gateway["since"])
+            yield Alarm(Code.GATEWAY_INVALID, f"EFSwitch {switch} has no gateway {name}", True, gateway["since"])
 
 
 def _messages(status: Mapping[str, Any], now: datetime) -> Iterator[Alarm]:
-    messages = status["notifications"]
-    if messages is None:
-        return
-    if parked := messages["parked"]:
-        yield Alarm("parked", f"{_counted(parked, 'message')} parked: not at the voice connector, and not tried again")
-    since = messages["waitingSince"]
-    if messages["waiting"] and since is not None and now - since > LONG:
-        yield Alarm("undelivered", f"{_counted(messages['waiting'], 'message')} not delivered yet", since=since)
+    messages, webhooks = status["notifications"], status["webhooks"]
+    if messages is not None:
+        where = "not at the voice connector"
+        yield from _backlog(messages, "message", where, Code.PARKED, Code.UNDELIVERED, now)
+    if webhooks is not None:
+        where = "not at their receivers"
+        yield from _backlog(webhooks, "webhook", where, Code.WEBHOOKS_PARKED, Code.WEBHOOKS_UNDELIVERED, now)
+
+
+def _backlog(
+    backlog: Mapping[str, Any], what: str, where: str, parked: Code, undelivered: Code, now: datetime
+) -> Iterator[Alarm]:
+    if number := backlog["parked"]:
+        yield Alarm(parked, f"{_counted(number, what)} parked: {where}, and not tried again")
+    since = backlog["waitingSince"]
+    if backlog["waiting"] and since is not None and now - since > LONG:
+        yield Alarm(undelivered, f"{_counted(backlog['waiting'], what)} not delivered yet", since=since)
+
+
+def _certificates(status: Mapping[str, Any], now: datetime) -> Iterator[Alarm]:
+    for certificate in status["certificates"]:
+        name, expires, problem = certificate["name"], certificate["expires"], certificate["problem"]
+        over = expires <= now
+        if expires - now <= EXPIRES_SOON:
+            when = f"{'has expired on' if over else 'expires on'} {expires:%Y-%m-%d %H:%M} UTC"
+            yield Alarm(Code.CERTIFICATE_EXPIRES, f"The certificate of {name} {when}", serious=over)
+        if problem is not None:
+            yield Alarm(Code.CERTIFICATE_NOT_RELOADED, f"A certificate was not reloaded: {problem}")
 
 
 def _open(status: Mapping[str, Any]) -> Iterator[Alarm]:
     if status["authentication"] == "none":
-        yield Alarm("open", "Without API_TOKENS whoever reaches this dialer may do everything")
+        yield Alarm(Code.OPEN, "Without API_TOKENS whoever reaches this dialer may do everything")
 
 
 def _counted(number: int, what: str) -> str:

@@ -22,6 +22,10 @@ class MessageKind(StrEnum):
     WEBHOOK = "webhook"
 
 
+VC_KINDS = (MessageKind.NOTIFICATION, MessageKind.END_CHAT)
+"""The kinds that the voice connector gets."""
+
+
 class MessageState(StrEnum):
     """How far a message is, as stored in `outbox.state`."""
 

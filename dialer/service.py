@@ -405,7 +405,7 @@ class Parts:
             self.connector,
             self.lease,
             certificates,
-            webhooks=self.webhooks.targets is not None,
+            webhooks=self.webhooks.destinations,
             capacity=settings.max_concurrent_calls,
             speed=settings.calls_per_second,
             starting=waits_for,
@@ -447,10 +447,11 @@ class Parts:
             lease=self.lease,
             databases={"main": self.database, "lease": self.lease_database},
             status=status,
+            certificates=certificates,
             http_connections=lambda: len(self.site.door),
         )
         asked = OutboxStore(shared)
-        figures = FiguresStore(shared, asked, owner=owner)
+        figures = FiguresStore(shared, asked, owner=owner, webhooks=self.webhooks.destinations)
         seen = HistoryStore(shared, owner=owner)
         bounds = self._bounds(settings)
         lists = Turnstile(

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
+
+from attrs import evolve
 
 from dialer.connector import Connector
 from dialer.esl.fleet import Fleet
 from dialer.lease import Lease
 from dialer.limits import SwitchLimits
+from dialer.message import MessageKind
 from dialer.settlement import Settlement
 from dialer.store.contacts import ContactStore
 from dialer.store.database import Database, DatabaseError
@@ -19,7 +22,7 @@ from dialer.tls.certificates import Certificates
 
 class StatusReport:
     """Answers `/status` and `/readyz`. `starting` says what is still being waited for at start, if anything;
-    `webhooks` whether there are any.
+    `webhooks` names the receivers of webhooks, as `destination` of a message does.
     """
 
     def __init__(
@@ -34,7 +37,7 @@ class StatusReport:
         lease: Lease,
         certificates: Certificates,
         *,
-        webhooks: bool,
+        webhooks: Sequence[str],
         capacity: int,
         speed: float,
         starting: Callable[[], str | None],
@@ -62,28 +65,28 @@ class StatusReport:
         """
         own: int | None = None
         total: int | None = None
-        backlog: Backlog | None = None
-        webhooks: Backlog | None = None
+        messages: Mapping[MessageKind, Backlog] | None = None
+        webhooks: Mapping[str, Backlog] = {}
         if wait or self._database.up:
             with suppress(DatabaseError):
                 own, total = await self._contacts.count_active()
-                backlog = await self._outbox.backlog()
-                webhooks = await self._outbox.webhooks_backlog() if self._webhooks else None
+                messages = await self._outbox.backlog()
+                webhooks = await self._outbox.webhooks_backlog(self._webhooks)
         slowed = self._limits.rates()
         return {
             "maxConcurrentCalls": self._capacity,
             "activeCalls": own,
             "freeSlots": None if own is None else max(0, self._capacity - own),
             "callsPerSecond": self._speed,
-            "database": _up(backlog is not None),
+            "database": _up(messages is not None),
             "efswitch": _up(any(switch.connected for switch in self._fleet.switches)),
             "voiceConnector": _up(self._connector.up),
             "totalActiveCalls": total,
             "resultsWaiting": self._settlement.waiting,
             "resultsDropped": self._settlement.dropped,
-            "notifications": None if backlog is None else _rendered(backlog),
+            "notifications": None if messages is None else _messages(messages),
             "authentication": "tokens" if self._asks_for_tokens else "none",
-            "webhooks": None if webhooks is None else _rendered(webhooks),
+            "webhooks": _rendered(Backlog.of(webhooks.values())) if webhooks else None,
             "switches": [
                 {
                     "name": switch.name,
@@ -116,6 +119,13 @@ class StatusReport:
         elif not self._fleet.reachable:
             reasons += [f"EFSwitch {switch.name}: {switch.reason or 'not ready'}" for switch in self._fleet.switches]
         return reasons
+
+
+def _messages(messages: Mapping[MessageKind, Backlog]) -> dict[str, Any]:
+    """Of all kinds together, but for parked END_CHATs: nobody can send them again, they are only to be known of."""
+    end_chats = messages[MessageKind.END_CHAT]
+    together = evolve(Backlog.of(messages.values()), parked=messages[MessageKind.NOTIFICATION].parked)
+    return _rendered(together) | {"endChatsParked": end_chats.parked}
 
 
 def _rendered(backlog: Backlog) -> dict[str, Any]:

@@ -96,6 +96,11 @@ class Webhooks:
             receiver=destination,
         )
 
+    @property
+    def destinations(self) -> Sequence[str]:
+        """The receivers, as the outbox names them."""
+        return tuple(self._outboxes)
+
     def tries(self) -> Mapping[tuple[str, str], int]:
         """What became of this process's tries so far, by destination and by `delivered`, `retried` or `parked`."""
         return {

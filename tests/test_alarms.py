@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hamcrest import assert_that, contains_exactly, empty, equal_to, has_properties
 
-from dialer.alarms import Alarm, alarms
+from dialer.alarms import Alarm, Code, alarms
 
 NOW = datetime(2031, 1, 1, 9, tzinfo=UTC)
 BEFORE = NOW - timedelta(minutes=3)
@@ -28,6 +28,8 @@ def found(
         "resultsDropped": 0,
         "notifications": messages(),
         "authentication": "tokens",
+        "webhooks": messages(),
+        "certificates": [certificate()],
     }
     return alarms(
         fine | (status or {}),
@@ -41,6 +43,10 @@ def found(
 
 def messages(**more: Any) -> dict[str, Any]:
     return {"waiting": 0, "parked": 0, "waitingSince": None} | more
+
+
+def certificate(**more: Any) -> dict[str, Any]:
+    return {"name": "HTTP_TLS_CERT", "expires": NOW + timedelta(days=15), "problem": None} | more
 
 
 def switch(**more: Any) -> dict[str, Any]:
@@ -60,42 +66,68 @@ def test_there_is_none_while_all_is_well() -> None:
     [
         (
             {"status": {"authentication": "none"}},
-            Alarm("open", "Without API_TOKENS whoever reaches this dialer may do everything"),
+            Alarm(Code.OPEN, "Without API_TOKENS whoever reaches this dialer may do everything"),
         ),
         (
             {"status": {"notifications": messages(parked=1)}},
-            Alarm("parked", "1 message parked: not at the voice connector, and not tried again"),
+            Alarm(Code.PARKED, "1 message parked: not at the voice connector, and not tried again"),
+        ),
+        (
+            {"status": {"webhooks": messages(parked=2)}},
+            Alarm(Code.WEBHOOKS_PARKED, "2 webhooks parked: not at their receivers, and not tried again"),
+        ),
+        (
+            {"status": {"webhooks": messages(waiting=1, waitingSince=BEFORE)}},
+            Alarm(Code.WEBHOOKS_UNDELIVERED, "1 webhook not delivered yet", since=BEFORE),
+        ),
+        (
+            {"status": {"certificates": [certificate(expires=NOW + timedelta(days=14))]}},
+            Alarm(Code.CERTIFICATE_EXPIRES, "The certificate of HTTP_TLS_CERT expires on 2031-01-15 09:00 UTC"),
+        ),
+        (
+            {"status": {"certificates": [certificate(expires=NOW)]}},
+            Alarm(
+                Code.CERTIFICATE_EXPIRES,
+                "The certificate of HTTP_TLS_CERT has expired on 2031-01-01 09:00 UTC",
+                serious=True,
+            ),
+        ),
+        (
+            {"status": {"certificates": [certificate(problem="HTTP_TLS_CERT='c.pem': it holds none")]}},
+            Alarm(
+                Code.CERTIFICATE_NOT_RELOADED, "A certificate was not reloaded: HTTP_TLS_CERT='c.pem': it holds none"
+            ),
         ),
         (
             {"status": {"notifications": messages(waiting=1200, waitingSince=BEFORE)}},
-            Alarm("undelivered", "1,200 messages not delivered yet", since=BEFORE),
+            Alarm(Code.UNDELIVERED, "1,200 messages not delivered yet", since=BEFORE),
         ),
         (
             {"status": {"database": "down", "resultsWaiting": 2}},
-            Alarm("results_waiting", "2 results of calls not yet written to the database"),
+            Alarm(Code.RESULTS_WAITING, "2 results of calls not yet written to the database"),
         ),
         (
             {"status": {"resultsDropped": 1}},
             Alarm(
-                "results_dropped",
+                Code.RESULTS_DROPPED,
                 "1 result of calls had to be dropped while the database did not take them",
                 serious=True,
             ),
         ),
         (
             {"connector": {"up": False, "reason": "connection refused", "since": BEFORE}},
-            Alarm("connector_down", "The voice connector does not answer: connection refused", True, BEFORE),
+            Alarm(Code.CONNECTOR_DOWN, "The voice connector does not answer: connection refused", True, BEFORE),
         ),
         (
             {"switches": [switch(slowedDownTo=2.5)]},
-            Alarm("slowed_down", "EFSwitch s1 is over its limits: slowed down to 2.5 calls/s"),
+            Alarm(Code.SLOWED_DOWN, "EFSwitch s1 is over its limits: slowed down to 2.5 calls/s"),
         ),
-        ({"gateways": [gateway("down")]}, Alarm("gateway_down", "Gateway gw-1 is down on s1", since=BEFORE)),
+        ({"gateways": [gateway("down")]}, Alarm(Code.GATEWAY_DOWN, "Gateway gw-1 is down on s1", since=BEFORE)),
         (
             {"gateways": [gateway("invalid")]},
-            Alarm("gateway_invalid", "EFSwitch s1 has no gateway gw-1", serious=True, since=BEFORE),
+            Alarm(Code.GATEWAY_INVALID, "EFSwitch s1 has no gateway gw-1", serious=True, since=BEFORE),
         ),
-        ({"reasons": ["database: gone"]}, Alarm("not_ready", "Nothing is dialed: database: gone", serious=True)),
+        ({"reasons": ["database: gone"]}, Alarm(Code.NOT_READY, "Nothing is dialed: database: gone", serious=True)),
     ],
 )
 def test_each_trouble_is_one_alarm(facts: dict[str, Any], alarm: Alarm) -> None:
@@ -106,7 +138,7 @@ def test_a_switch_that_is_down_is_serious_when_it_is_the_last() -> None:
     down = switch(ready=False, reason="connection refused")
     assert_that(
         found(switches=[down], reasons=["EFSwitch s1: connection refused"]),
-        equal_to([Alarm("switch_down", "EFSwitch s1: connection refused", serious=True, since=BEFORE)]),
+        equal_to([Alarm(Code.SWITCH_DOWN, "EFSwitch s1: connection refused", serious=True, since=BEFORE)]),
     )
     assert_that(found(switches=[down, switch(name="s2")]), contains_exactly(has_properties(serious=False)))
 
@@ -115,12 +147,22 @@ def test_a_switch_that_is_down_is_serious_when_it_is_the_last() -> None:
     "facts",
     [
         {"status": {"notifications": messages(waiting=5, waitingSince=NOW - timedelta(seconds=20))}},
-        {"status": {"notifications": None}},
+        {"status": {"notifications": messages(endChatsParked=3)}},
+        {"status": {"webhooks": messages(waiting=5, waitingSince=NOW - timedelta(seconds=20))}},
+        {"status": {"notifications": None, "webhooks": None}},
         {"status": {"resultsWaiting": 30}},
         {"connector": {"up": None, "reason": "not asked yet", "since": None}},
         {"gateways": [gateway("invalid", recent=False)]},
     ],
-    ids=["just written", "unknown", "being written", "not asked yet", "not asked for again"],
+    ids=[
+        "just written",
+        "nobody can send them again",
+        "webhooks just written",
+        "unknown",
+        "being written",
+        "not asked yet",
+        "not asked for again",
+    ],
 )
 def test_what_need_not_be_looked_at_is_none(facts: dict[str, Any]) -> None:
     assert_that(found(**facts), empty())

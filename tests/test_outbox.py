@@ -19,7 +19,7 @@ import dialer.outbox
 from dialer.connector import Connector
 from dialer.outbox import Outbox
 from dialer.store.database import CommitUnknown, Database, DatabaseDown
-from dialer.store.outbox import NotResendable, OutboxStore
+from dialer.store.outbox import Backlog, NotResendable, OutboxStore
 from tests.fake_vc import FakeVC, Manner, Received
 from tests.hygiene import LoggedFailures
 
@@ -433,16 +433,22 @@ async def test_an_unexpected_error_is_logged_and_delivery_goes_on(
 
 
 @pytest_twisted.ensureDeferred
-async def test_the_backlog_tells_what_waits_since_when_and_what_is_parked(house: House, vc: FakeVC) -> None:
+async def test_the_backlog_tells_of_each_kind_what_waits_since_when_and_what_is_parked(
+    house: House, vc: FakeVC
+) -> None:
     store = OutboxStore(house.database)
-    assert_that(await store.backlog(), has_properties(waiting=0, since=None, parked=0))
-    vc.script = _statuses(400)
+    assert_that(await store.backlog(), equal_to({"notification": Backlog(), "end_chat": Backlog()}))
+    vc.script = _statuses(400, 400)
     outbox = house.outbox()
     await house.put("a")
-    await house.until(parked=1)
+    await house.put("a", kind="end_chat")
+    await house.until(parked=2)
     await outbox.stopService()
     await house.put("b", age=30)
     await house.put("c")
-    backlog = await store.backlog()
-    rows = await house.rows()
-    assert_that(backlog, has_properties(waiting=2, since=rows[1]["created_time"], parked=1))
+    await house.put("d", kind="end_chat", age=40)
+    notifications, end_chats = (await store.backlog()).values()
+    times = [row["created_time"] for row in await house.rows()]
+    assert_that(notifications, equal_to(Backlog(waiting=2, since=times[2], parked=1)))
+    assert_that(end_chats, equal_to(Backlog(waiting=1, since=times[4], parked=1)))
+    assert_that(Backlog.of([notifications, end_chats]), equal_to(Backlog(waiting=3, since=times[4], parked=2)))

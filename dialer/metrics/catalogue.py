@@ -105,13 +105,19 @@ RECONCILED = _counter(
 VC_UP = _gauge("dialer_voice_connector_up", "1 while the voice connector answers.")
 AGENT_REQUESTS = _counter("dialer_agent_requests_total", "Agent requests, by what is known of them.", "answer")
 AGENT_REPLIES = _counter("dialer_agent_replies_total", "Replies to agent requests.", "agent")
-NOTIFICATIONS = _gauge("dialer_notifications", "Messages that the voice connector does not have.", "state")
+NOTIFICATIONS = _gauge("dialer_notifications", "Messages that the voice connector does not have.", "kind", "state")
 OLDEST = _gauge(
     "dialer_notifications_oldest_seconds", "Age of the oldest message that waits for the voice connector; 0: none does."
 )
 DELIVERIES = _counter("dialer_deliveries_total", "Tries of this process to deliver a message.", "outcome")
 DELIVERING = _gauge("dialer_deliveries_under_way", "Deliveries that wait for the voice connector's answer.")
 
+WEBHOOKS = _gauge("dialer_webhooks", "Webhooks that their receiver does not have.", "destination", "state")
+WEBHOOKS_OLDEST = _gauge(
+    "dialer_webhooks_oldest_seconds",
+    "Age of the oldest webhook that waits for its receiver; 0: none does.",
+    "destination",
+)
 WEBHOOK_DELIVERIES = _counter(
     "dialer_webhook_deliveries_total", "Tries of this process to deliver a webhook.", "destination", "outcome"
 )
@@ -139,6 +145,11 @@ REQUEST_TIME = Metric(
 )
 REFUSED = _counter("dialer_http_refused_total", "Connections and requests that met a limit.", "reason")
 CONNECTIONS = _gauge("dialer_http_connections", "HTTP connections that are open.")
+CERTIFICATE_EXPIRES = _gauge(
+    "dialer_tls_certificate_expires_timestamp_seconds",
+    "When a certificate of the dialer's own expires, in seconds since 1970.",
+    "certificate",
+)
 DIALER_READY = _gauge("dialer_ready", "1 while it can dial, as /readyz says.")
 LEASE = _gauge("dialer_lease_held", "1 while this dialer holds the lease on its name.")
 INFO = _gauge("dialer_info", "1, for the version and the name of this dialer.", "version", "dialer")

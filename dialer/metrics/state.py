@@ -28,7 +28,9 @@ from dialer.settlement import Settlement
 from dialer.status import StatusReport
 from dialer.store.database import Database
 from dialer.store.figures import Figures
+from dialer.store.outbox import Backlog
 from dialer.throttle import Throttle
+from dialer.tls.certificates import Certificates
 from dialer.webhooks import Webhooks
 
 Values = Mapping[Any, float]
@@ -58,6 +60,7 @@ class Measured:
     lease: Lease
     databases: Mapping[str, Database]
     status: StatusReport
+    certificates: Certificates
     http_connections: Callable[[], int]
 
 
@@ -77,6 +80,8 @@ class State(Collector):
         yield from self._connector()
         yield from self._databases()
         yield _gauge(catalogue.CONNECTIONS, self._measured.http_connections())
+        own = self._measured.certificates.shown()
+        yield _gauges(catalogue.CERTIFICATE_EXPIRES, {(each.variable,): each.expires.timestamp() for each in own})
         yield _gauge(catalogue.DIALER_READY, not self._measured.status.reasons_not_ready())
         yield _gauge(catalogue.LEASE, self._measured.lease.held)
         yield _gauges(catalogue.INFO, {(_VERSION, self._measured.dialer): 1})
@@ -89,10 +94,13 @@ class State(Collector):
         yield _gauge(catalogue.SLOTS_USED, used)
         yield _gauge(catalogue.SLOTS_FREE, None if used is None else max(0, self._measured.capacity - used))
         yield _gauges(catalogue.CONTACTS, {} if figures is None else _by_kind(figures.contacts))
-        backlog = None if figures is None else figures.backlog
-        states = {} if backlog is None else {("waiting",): backlog.waiting, ("parked",): backlog.parked}
-        yield _gauges(catalogue.NOTIFICATIONS, states)
-        yield _gauge(catalogue.OLDEST, None if backlog is None else self._age(backlog.since))
+        messages: Mapping[str, Backlog] = {} if figures is None else {str(k): v for k, v in figures.messages.items()}
+        yield _gauges(catalogue.NOTIFICATIONS, _by_state(messages))
+        since = Backlog.of(messages.values()).since
+        yield _gauge(catalogue.OLDEST, self._age(since) if messages else None)
+        webhooks: Mapping[str, Backlog] = {} if figures is None else figures.webhooks
+        yield _gauges(catalogue.WEBHOOKS, _by_state(webhooks))
+        yield _gauges(catalogue.WEBHOOKS_OLDEST, {(name,): self._age(each.since) for name, each in webhooks.items()})
 
     def _age(self, since: datetime | None) -> float:
         return 0.0 if since is None else max(0.0, (self._now() - since).total_seconds())
@@ -142,6 +150,13 @@ def _by_kind(contacts: Mapping[tuple[str, str], int]) -> Values:
         known = (kind if kind in _TYPES else OTHER, status if status in _STATUSES else OTHER)
         counts[known] = counts.get(known, 0) + number
     return counts
+
+
+def _by_state(backlogs: Mapping[str, Backlog]) -> Values:
+    """By name and state."""
+    return {(name, "waiting"): each.waiting for name, each in backlogs.items()} | {
+        (name, "parked"): each.parked for name, each in backlogs.items()
+    }
 
 
 def _gauge(metric: Metric, value: float | None) -> Family:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -13,6 +13,7 @@ from dialer.errors import DialerError
 from dialer.message import (
     END_CHAT_LIFETIME,
     UNDELIVERED,
+    VC_KINDS,
     MessageKind,
     MessageState,
     OutboxMessage,
@@ -63,9 +64,19 @@ class Park:
 class Backlog:
     """How many messages wait, since when (None: none does), and how many are parked."""
 
-    waiting: int
-    since: datetime | None
-    parked: int
+    waiting: int = 0
+    since: datetime | None = None
+    parked: int = 0
+
+    @classmethod
+    def of(cls, parts: Iterable[Backlog]) -> Backlog:
+        """All of these together."""
+        parts = list(parts)
+        return cls(
+            waiting=sum(part.waiting for part in parts),
+            since=min((part.since for part in parts if part.since is not None), default=None),
+            parked=sum(part.parked for part in parts),
+        )
 
 
 class NotResendable(DialerError):
@@ -125,15 +136,19 @@ class OutboxStore:
         """Set these aside. A message that was claimed again meanwhile is left alone."""
         await self._database.run(sql("outbox_park"), _tried(parks))
 
-    async def backlog(self) -> Backlog:
-        """What the VC does not have yet."""
-        (row,) = await self._database.run(sql("outbox_backlog"), {})
-        return Backlog(**row)
+    async def backlog(self) -> dict[MessageKind, Backlog]:
+        """What the VC does not have yet, of each of its kinds."""
+        rows = await self._database.run(sql("outbox_backlog"), {})
+        found = {MessageKind(row.pop("kind")): Backlog(**row) for row in rows}
+        return {kind: found.get(kind, Backlog()) for kind in VC_KINDS}
 
-    async def webhooks_backlog(self) -> Backlog:
-        """What the receivers of webhooks do not have yet."""
-        (row,) = await self._database.run(sql("webhooks_backlog"), {})
-        return Backlog(**row)
+    async def webhooks_backlog(self, destinations: Sequence[str]) -> dict[str, Backlog]:
+        """What these receivers of webhooks do not have yet, by receiver. Nothing is asked when there are none."""
+        if not destinations:
+            return {}
+        rows = await self._database.run(sql("webhooks_backlog"), {"destinations": list(destinations)})
+        found = {row.pop("destination"): Backlog(**row) for row in rows}
+        return {destination: found.get(destination, Backlog()) for destination in destinations}
 
     async def undelivered(
         self, states: Sequence[MessageState] = UNDELIVERED, *, limit: int, after: int = 0

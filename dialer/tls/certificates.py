@@ -17,14 +17,11 @@ from twisted.web.iweb import IPolicyForHTTPS
 
 from dialer.settings import Settings
 from dialer.tls.options import ClientPolicy, ServerConnections, Trust, check_client, server_options
-from dialer.tls.pem import Identity, read_certificates, read_identity
+from dialer.tls.pem import EXPIRES_SOON, Identity, read_certificates, read_identity
 from dialer.tls.watched import Watched
 
 INTERVAL = 3.0
 """Seconds between two looks at the files: new ones are in use after two. A look is a stat of each."""
-
-EXPIRES_SOON = timedelta(days=14)
-"""Those who renew by themselves do it a month ahead: at this time it did not happen."""
 
 WARN_EVERY = timedelta(days=1)
 

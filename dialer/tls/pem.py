@@ -6,7 +6,7 @@ A reader raises a ValueError that says what is wrong, and nothing of what is in 
 from __future__ import annotations
 
 import stat
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from attrs import frozen
@@ -17,6 +17,10 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 LONGEST = 1024 * 1024
 """Bytes of such a file: four times what all CAs of an operating system take."""
+
+EXPIRES_SOON = timedelta(days=14)
+"""How long before its end somebody is told of a certificate. Those who renew by themselves do it a month ahead: at this
+time it did not happen."""
 
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey
 """The kinds that TLS takes."""

@@ -295,6 +295,13 @@ class Undelivered(Shown):
     waiting_since: datetime | None
 
 
+class UndeliveredToVC(Undelivered):
+    """The messages that the VC does not have."""
+
+    parked: Annotated[int, _count("notifications that are not tried again by themselves")]
+    end_chats_parked: Annotated[int, _count("END_CHATs that the VC did not take in time: none is sent again")]
+
+
 class SwitchState(Shown):
     """One EFSwitch."""
 
@@ -327,7 +334,7 @@ class DialerStatus(Shown):
     total_active_calls: Annotated[int | None, Field(description="active contacts of all dialers on this database")]
     results_waiting: Annotated[int, _count("results of calls that the database does not take just now")]
     results_dropped: Annotated[int, _count("results given up because too many waited")]
-    notifications: Annotated[Undelivered | None, Field(description="what the VC does not have")]
+    notifications: Annotated[UndeliveredToVC | None, Field(description="what the VC does not have")]
     authentication: Annotated[
         Literal["tokens", "none"], Field(description="none: whoever reaches the dialer may do everything")
     ]

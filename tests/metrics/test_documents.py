@@ -113,7 +113,7 @@ def test_every_label_is_listed_with_its_values() -> None:
     listed = {name.strip(): values for name, values in re.findall(r"^\| (`[^|]+) \| (.+) \|$", table, re.MULTILINE)}
     told = {label for cell in listed for label in re.findall(r"`(\w+)`", cell)}
     assert_that(told, equal_to({label for metric in CATALOGUE for label in metric.labels}))
-    assert_that(set(re.findall(r"`(\w+)`", listed["`kind`"])), equal_to(set(FAILURES)))
+    assert_that(set(re.findall(r"`(\w+)`", listed["`kind` of errors"])), equal_to(set(FAILURES)))
     assert_that(set(re.findall(r"`(\w+)`", listed["`method`"])), equal_to({*METHODS, OTHER}))
     assert_that(set(re.findall(r"`(\w+)`", listed["`event`"])), equal_to({*EVENTS, OTHER}))
 
@@ -217,6 +217,9 @@ def test_the_call_results_that_rules_name_are_known() -> None:
         "dialer_voice_connector_up",
         "dialer_notifications",
         "dialer_notifications_oldest_seconds",
+        "dialer_webhooks",
+        "dialer_webhooks_oldest_seconds",
+        "dialer_tls_certificate_expires_timestamp_seconds",
         "dialer_results_waiting",
         "dialer_results_dropped_total",
         "dialer_outcomes_total",

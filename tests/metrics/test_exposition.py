@@ -13,12 +13,14 @@ from prometheus_client import CollectorRegistry
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 
+from dialer.message import MessageKind
 from dialer.meter import Turn
 from dialer.metrics.exposition import PATIENCE, Exposition
 from dialer.metrics.state import Measured, State
 from dialer.store.database import DatabaseDown, Pool
 from dialer.store.figures import Figures, FiguresStore
 from dialer.store.outbox import Backlog
+from dialer.tls.certificates import Shown
 from tests.esl.support import result_of
 from tests.hygiene import LoggedFailures
 from tests.stand_in import stands_in_for
@@ -27,7 +29,11 @@ NOW = datetime(2026, 11, 26, 12, 0, tzinfo=UTC)
 FIGURES = Figures(
     contacts={("IVR", "pending"): 3, ("FAX", "pending"): 4, ("FAX", "lost"): 1, ("IVR", "asleep"): 2},
     active=5,
-    backlog=Backlog(waiting=2, since=NOW - timedelta(seconds=90), parked=1),
+    messages={
+        MessageKind.NOTIFICATION: Backlog(waiting=2, since=NOW - timedelta(seconds=90), parked=1),
+        MessageKind.END_CHAT: Backlog(waiting=1, since=NOW - timedelta(seconds=9), parked=6),
+    },
+    webhooks={"crm.example:443": Backlog(waiting=3, since=NOW - timedelta(seconds=40), parked=4)},
 )
 
 
@@ -64,6 +70,7 @@ def measured(database: Any) -> Measured:
         lease=SimpleNamespace(held=False),  # type: ignore[arg-type]
         databases={"main": database},
         status=SimpleNamespace(reasons_not_ready=lambda: ["starting"]),  # type: ignore[arg-type]
+        certificates=SimpleNamespace(shown=lambda: [Shown("HTTP_TLS_CERT", NOW, None)]),  # type: ignore[arg-type]
         http_connections=lambda: 12,
     )
 
@@ -183,8 +190,18 @@ def read(bench: Bench) -> Read:
         ("dialer_esl_ready", {"switch": "fs1:8021"}, 0),
         ("dialer_esl_reconnects_total", {"switch": "fs1:8021"}, 2),
         ("dialer_esl_events_dropped_total", {"switch": "fs1:8021"}, 2),
-        ("dialer_notifications", {"state": "waiting"}, 2),
-        ("dialer_notifications", {"state": "parked"}, 1),
+        ("dialer_notifications", {"kind": "notification", "state": "waiting"}, 2),
+        ("dialer_notifications", {"kind": "notification", "state": "parked"}, 1),
+        ("dialer_notifications", {"kind": "end_chat", "state": "waiting"}, 1),
+        ("dialer_notifications", {"kind": "end_chat", "state": "parked"}, 6),
+        ("dialer_webhooks", {"destination": "crm.example:443", "state": "waiting"}, 3),
+        ("dialer_webhooks", {"destination": "crm.example:443", "state": "parked"}, 4),
+        ("dialer_webhooks_oldest_seconds", {"destination": "crm.example:443"}, 40),
+        (
+            "dialer_tls_certificate_expires_timestamp_seconds",
+            {"certificate": "HTTP_TLS_CERT"},
+            datetime(2026, 11, 26, 12, 0, tzinfo=UTC).timestamp(),
+        ),
         ("dialer_notifications_oldest_seconds", {}, 90),
         ("dialer_deliveries_total", {"outcome": "retried"}, 2),
         ("dialer_database_pool_size", {"pool": "main"}, 8),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest_twisted
@@ -25,10 +26,21 @@ from prometheus_client.parser import text_string_to_metric_families as read_text
 from dialer.metrics import catalogue
 from dialer.metrics.catalogue import CATALOGUE
 from dialer.sandbox.efswitch import Rule, Rules
+from dialer.tls.pem import read_identity
 from tests.service import shared
 from tests.service.world import World, agent, ivr
+from tests.tls.authority import Authority
 
 sure = pytest_twisted.ensureDeferred
+
+ELSEWHERE = (
+    catalogue.SLOWED,
+    catalogue.WEBHOOKS,
+    catalogue.WEBHOOKS_OLDEST,
+    catalogue.WEBHOOK_DELIVERIES,
+    catalogue.CERTIFICATE_EXPIRES,
+)
+"""Of these there is nothing here: no switch refuses, nobody receives webhooks, and nothing has a certificate."""
 logged_failures = shared.logged_failures
 world = shared.world
 
@@ -92,8 +104,7 @@ async def test_every_metric_is_exported_with_its_kind_and_labels(world: World) -
         assert_that(family.type, equal_to(metric.kind), metric.name)
         assert_that(family.documentation, equal_to(metric.meaning))
         labels = {name for sample in family.samples for name in sample.labels} - {"le"}
-        # No switch refuses here, and nobody receives webhooks.
-        if metric in (catalogue.SLOWED, catalogue.WEBHOOK_DELIVERIES):
+        if metric in ELSEWHERE:
             assert_that(family.samples, is_(empty()))
         else:
             assert_that(labels, equal_to(set(metric.labels)), metric.name)
@@ -233,8 +244,8 @@ async def test_what_the_vc_lacks_is_counted_with_its_age(world: World) -> None:
         return page if page.value("dialer_notifications_oldest_seconds") else None
 
     page = await world.until(waits)
-    assert_that(page.value("dialer_notifications", state="waiting"), equal_to(1))
-    assert_that(page.value("dialer_notifications", state="parked"), equal_to(0))
+    assert_that(page.value("dialer_notifications", kind="notification", state="waiting"), equal_to(1))
+    assert_that(page.value("dialer_notifications", kind="notification", state="parked"), equal_to(0))
     assert_that(page.value("dialer_notifications_oldest_seconds"), less_than(60))
     world.vc.behave("notification", "accept")
     await world.until_told(contact)
@@ -242,7 +253,7 @@ async def test_what_the_vc_lacks_is_counted_with_its_age(world: World) -> None:
     async def delivered() -> bool:
         page = await scrape(world)
         return (
-            page.value("dialer_notifications", state="waiting"),
+            page.value("dialer_notifications", kind="notification", state="waiting"),
             page.value("dialer_notifications_oldest_seconds"),
         ) == (0, 0)
 
@@ -264,3 +275,19 @@ async def test_a_switch_that_is_gone_and_comes_back_shows_in_its_state_and_its_r
     page = await scrape(world)
     assert_that([page.value("dialer_esl_connected", **switch), page.value("dialer_ready")], equal_to([1, 1]))
     assert_that(page.total("dialer_esl_reconnects_total") - before.total("dialer_esl_reconnects_total"), equal_to(1))
+
+
+@sure
+async def test_a_certificate_of_the_dialers_own_is_exported_with_its_end(conninfo: str, tmp_path: Path) -> None:
+    certificate, key = Authority(tmp_path).issue()
+    # This PostgreSQL has no TLS: the certificate is looked at all the same.
+    world = World(conninfo, DB_TLS_CERT=certificate, DB_TLS_KEY=key, DB_TLS_MODE="prefer")
+    await world.open()
+    try:
+        await world.start()
+        value = (await scrape(world)).value(
+            "dialer_tls_certificate_expires_timestamp_seconds", certificate="DB_TLS_CERT"
+        )
+        assert_that(value, equal_to(read_identity(certificate, key).expires.timestamp()))
+    finally:
+        await world.close()

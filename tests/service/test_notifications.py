@@ -234,6 +234,9 @@ async def test_an_end_chat_is_listed_but_never_sent_again(world: World) -> None:
     reply = await world.post(f"/notifications/{message['id']}/retry")
     is_refused(reply, 409, "not_resendable", "id", "would close the customer's next chat")
     assert_that(await until_listed(world, "parked", contact), contains_exactly(message))
+    # It is told of, and nothing that somebody could mend.
+    told = (await world.get("/status")).body["notifications"]
+    assert_that(told, has_entries(waiting=0, parked=0, endChatsParked=1))
 
 
 @pytest.mark.parametrize("number", ["0", "999999999", str(LARGEST_ID + 1), "9" * 5000, "-1", "one", "1.5", "%D9%A3"])

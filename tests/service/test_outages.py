@@ -277,7 +277,7 @@ async def test_results_of_calls_that_end_in_an_outage_are_kept_and_shown_and_eac
         assert_that(heard.lines(KEPT), has_length(1))
         assert_that(heard.lines(TAKEN_AGAIN), contains_exactly(f"{TAKEN_AGAIN}, up to 4 were kept"))
     body = (await fragile.get("/status")).body
-    nothing = {"waiting": 0, "parked": 0, "waitingSince": None}
+    nothing = {"waiting": 0, "parked": 0, "waitingSince": None, "endChatsParked": 0}
     assert_that(body, has_entries(database="up", resultsWaiting=0, resultsDropped=0))
     await fragile.until(lambda: none_waits(fragile, nothing), "the notifications to be confirmed")
 

@@ -216,3 +216,6 @@ async def test_an_allowed_name_that_leads_to_a_private_address_is_parked_unsent(
     assert_that(page[0]["lastError"], contains_string("which is not public"))
     assert_that(fake.received, empty())
     assert_that((await world.get("/status")).body, has_entries(webhooks=has_entries(waiting=0, parked=3)))
+    figures = str((await world.get("/metrics")).body)
+    assert_that(figures, contains_string(f'dialer_webhooks{{destination="localhost:{port}",state="parked"}} 3.0'))
+    assert_that(figures, contains_string(f'dialer_webhooks_oldest_seconds{{destination="localhost:{port}"}} 0.0'))

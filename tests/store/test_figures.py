@@ -6,10 +6,10 @@ from contextlib import closing
 
 import psycopg2
 import pytest_twisted
-from hamcrest import assert_that, contains_string, equal_to, has_properties, matches_regexp, none, not_
+from hamcrest import assert_that, contains_string, equal_to, matches_regexp, not_
 
 from dialer.store.figures import FiguresStore
-from dialer.store.outbox import OutboxStore
+from dialer.store.outbox import Backlog, OutboxStore
 from dialer.store.queries import sql
 from tests.store import tables as shared
 from tests.store.tables import Tables
@@ -21,7 +21,7 @@ tables = shared.tables
 
 
 def store(tables: Tables, owner: str = "me") -> FiguresStore:
-    return FiguresStore(tables.database, OutboxStore(tables.database), owner=owner)
+    return FiguresStore(tables.database, OutboxStore(tables.database), owner=owner, webhooks=["crm.example:443"])
 
 
 @sure
@@ -45,7 +45,8 @@ async def test_contacts_are_counted_by_type_and_status_and_the_active_ones_of_th
         ),
     )
     assert_that(figures.active, equal_to(2))
-    assert_that(figures.backlog, has_properties(waiting=0, parked=0, since=none()))
+    assert_that(figures.messages, equal_to({"notification": Backlog(), "end_chat": Backlog()}))
+    assert_that(figures.webhooks, equal_to({"crm.example:443": Backlog()}))
 
 
 @sure

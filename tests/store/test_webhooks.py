@@ -25,7 +25,7 @@ from dialer.contact import Contact, Status
 from dialer.contact_event import contact_event
 from dialer.message import MessageKind, MessageState, OutboxMessage, WebhookTargets
 from dialer.store.contacts import ContactStore
-from dialer.store.outbox import OutboxStore, Park, Retry
+from dialer.store.outbox import Backlog, OutboxStore, Park, Retry
 from dialer.store.queries import sql
 from dialer.store.retention import RetentionStore
 from dialer.webhooks import OPERATORS
@@ -37,6 +37,8 @@ sure = pytest_twisted.ensureDeferred
 
 HOST = "hooks.example:443"
 OWN = orjson.dumps({"callEventsWebhookUrl": "https://hooks.example/c?x=1", "a": "ü"}).decode()
+
+FIRST = "SELECT min(created_time) AS since FROM outbox WHERE destination = %(to)s"
 
 CHANGES = ["take", "mark_answered", "finish", "expire"]
 """The statements that tell of what they change."""
@@ -442,11 +444,26 @@ async def test_what_waits_for_the_vc_and_for_receivers_is_counted_apart(tables: 
     store = await told_of(tables, "c1")
     assert store is not None
     outbox = OutboxStore(tables.database)
-    vc, webhooks = await outbox.backlog(), await outbox.webhooks_backlog()
-    assert_that((vc.waiting, vc.parked, webhooks.waiting, webhooks.parked), equal_to((1, 0, 2, 0)))
+
+    async def counted() -> tuple[int, int, int, int]:
+        vc, webhooks = await outbox.backlog(), await outbox.webhooks_backlog([OPERATORS])
+        notifications, webhook = vc[MessageKind.NOTIFICATION], webhooks[OPERATORS]
+        return notifications.waiting, notifications.parked, webhook.waiting, webhook.parked
+
+    assert_that(await counted(), equal_to((1, 0, 2, 0)))
     await outbox.park([Park(message, "x") for message in await claimed(tables)])
-    vc, webhooks = await outbox.backlog(), await outbox.webhooks_backlog()
-    assert_that((vc.waiting, vc.parked, webhooks.waiting, webhooks.parked), equal_to((1, 0, 1, 1)))
+    assert_that(await counted(), equal_to((1, 0, 1, 1)))
+
+
+@sure
+async def test_webhooks_are_counted_for_each_receiver_that_is_configured(tables: Tables) -> None:
+    await told_of(tables, "c1")
+    outbox = OutboxStore(tables.database)
+    (since,) = [row["since"] for row in await tables.run(FIRST, to=OPERATORS)]
+    counts = await outbox.webhooks_backlog([OPERATORS, HOST])
+    assert_that(counts, equal_to({OPERATORS: Backlog(waiting=2, since=since), HOST: Backlog()}))
+    assert_that(await outbox.webhooks_backlog([HOST]), equal_to({HOST: Backlog()}))
+    assert_that(await outbox.webhooks_backlog([]), equal_to({}))
 
 
 @sure
