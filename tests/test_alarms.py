@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -171,3 +173,11 @@ def test_what_need_not_be_looked_at_is_none(facts: dict[str, Any]) -> None:
 def test_the_serious_ones_come_first() -> None:
     facts = {"notifications": messages(parked=1), "resultsDropped": 1}
     assert_that([alarm.code for alarm in found(status=facts)], equal_to(["results_dropped", "parked"]))
+
+
+def test_each_alarm_has_its_section_in_the_manual_and_no_other_is_named_there() -> None:
+    manual = (Path(__file__).parents[1] / "docs" / "operations.md").read_text(encoding="utf-8")
+    sections = re.split(r"^##+ .+$", manual[manual.index("## Alarms") : manual.index("## Alerts")], flags=re.MULTILINE)
+    told = [re.match(r"Alarms? (`\w+`[^.:;]*)", section.strip()) for section in sections]
+    named = {code for found in told if found for code in re.findall(r"`(\w+)`", found[1])}
+    assert_that(named, equal_to(set(map(str, Code))))
