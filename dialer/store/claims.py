@@ -13,6 +13,7 @@ from typing import Any
 from attrs import asdict, frozen
 from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from dialer.background import Background
 from dialer.contact import Contact, Status, about
@@ -48,6 +49,7 @@ class Claims:
         self._undo = undo
         self._undecided: dict[str, Claim] = {}
         self._left: deque[Claim] = deque()
+        self._told: set[str] = set()
         self._background = Background()
         self._settling = False
 
@@ -106,7 +108,11 @@ class Claims:
             self._background.detach(self._settle())
 
     async def _settle(self) -> None:
-        """One after the other, however long the database takes to come back, until it is stopped."""
+        """One after the other, however long the database takes to come back, until it is stopped.
+
+        None is given up, whatever goes wrong: one that was committed would count as a call, and its contact end as
+        UNKNOWN though nobody was called.
+        """
         try:
             while self._left:
                 claim = self._left.popleft()
@@ -117,19 +123,26 @@ class Claims:
                             **about(found),
                         )
                         await self._undo(found)
-                except DatabaseError:
+                except Exception as error:
                     self._left.append(claim)
+                    self._tell(claim, error)
                     if not self._database.running:
                         return
                     await self._database.pause()
-                except Exception:
-                    self.log.failure(
-                        "Could not settle the claim of contact {contact} of campaign {campaign}",
-                        contact=claim.contact_id,
-                        campaign=claim.campaign_id,
-                    )
-                    del self._undecided[claim.contact_id]
                 else:
                     del self._undecided[claim.contact_id]
+                    self._told.discard(claim.contact_id)
         finally:
             self._settling = False
+
+    def _tell(self, claim: Claim, error: Exception) -> None:
+        """Of a failure that no outage explains, once for each claim: it is tried again a few times a second."""
+        if isinstance(error, (DatabaseError, CancelledError)) or claim.contact_id in self._told:
+            return
+        self._told.add(claim.contact_id)
+        self.log.failure(
+            "Could not settle the claim of contact {contact} of campaign {campaign}; it is tried again until it is",
+            Failure(error),
+            contact=claim.contact_id,
+            campaign=claim.campaign_id,
+        )

@@ -30,6 +30,7 @@ from dialer.store import claims as module
 from dialer.store.contacts import ContactStore
 from dialer.store.database import CommitUnknown, Database, DatabaseDown, Unanswered
 from dialer.store.queries import sql
+from tests.hygiene import LoggedFailures
 from tests.stand_in import stands_in_for
 from tests.store.tables import SWITCH, Tables, at_once, conninfo, one_database, tables
 
@@ -299,6 +300,29 @@ async def test_so_many_undecided_takings_and_no_more_are_made(tables: Tables, mo
     assert_that([await take(store, first), await take(store, second)], contains_exactly(None, None))
     await decided(tables, store)
     assert_that(await take(store, second), has_properties(taking=1))
+
+
+@sure
+async def test_a_claim_that_cannot_be_settled_for_any_other_reason_is_told_of_once_and_settled_later(
+    tables: Tables, logged_failures: LoggedFailures, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = await tables.dialer(database=Unsteady(tables.database, committed=True, error=Unanswered))
+    undo, tries = store._claims._undo, 0
+
+    async def undo_at_last(contact: Contact) -> object:
+        nonlocal tries
+        tries += 1
+        if tries < 3:
+            raise ZeroDivisionError
+        return await undo(contact)
+
+    monkeypatch.setattr(store._claims, "_undo", undo_at_last)
+    contact = await tables.put()
+    assert_that(await take(store, contact), none())
+    await decided(tables, store)
+    assert_that(tries, equal_to(3))
+    assert_that(await tables.row(), has_entries(status="pending", taking=1, owner=None))
+    assert_that(logged_failures.flush(ZeroDivisionError), has_length(1))
 
 
 # The statement itself is still running when its caller has had its answer.
