@@ -26,18 +26,21 @@ class Asked:
     host: str | None = None
     origin: str | None = None
     fetch_site: str | None = None
-    user_agent: str | None = None
+    fetch_mode: str | None = None
     accept_language: str | None = None
 
     @property
     def by_browser(self) -> bool:
-        """Whether a browser sent it. Over plain HTTP a reading request tells so by nothing but what browsers are called
-        and the languages that they ask for."""
-        return (
-            self.origin is not None
-            or self.fetch_site is not None
-            or ((self.user_agent or "").startswith("Mozilla/") and self.accept_language is not None)
-        )
+        """Whether a browser sent it.
+
+        Over plain HTTP a reading request tells so by nothing but the languages that it asks for: browsers add them, and
+        a page can change but not remove them. (What a browser is called a page can change in some.) Of programs hardly
+        one does; Node.js's `fetch` does, and is known by a Sec-Fetch-Mode without Sec-Fetch-Site: browsers send both or
+        neither, and pages can set neither.
+        """
+        if self.origin is not None or self.fetch_site is not None:
+            return True
+        return self.accept_language is not None and self.fetch_mode is None
 
 
 class Origins:

@@ -166,7 +166,7 @@ def asked(request: IRequest) -> Asked:
         value = request.getHeader(name.encode())
         return None if value is None else value.decode("latin-1")
 
-    return Asked(*map(header, ("host", "origin", "sec-fetch-site", "user-agent", "accept-language")))
+    return Asked(*map(header, ("host", "origin", "sec-fetch-site", "sec-fetch-mode", "accept-language")))
 
 
 def _bearer(request: IRequest) -> str | None:

@@ -97,11 +97,22 @@ def test_a_name_that_is_configured_is_known() -> None:
     [
         (Asked("dialer", origin="http://x"), True),
         (Asked("dialer", fetch_site="none"), True),
-        (Asked("dialer", user_agent="Mozilla/5.0 (X11)", accept_language="en"), True),
-        (Asked("dialer", user_agent="Mozilla/5.0 (Windows NT) WindowsPowerShell/5.1"), False),
-        (Asked("dialer", user_agent="node", accept_language="*"), False),
-        (Asked("dialer", user_agent="curl/8.5.0"), False),
+        (Asked("dialer", fetch_site="same-origin", fetch_mode="cors", accept_language="en"), True),
+        (Asked("dialer", accept_language="en"), True),
+        (Asked("dialer", accept_language="*"), True),
+        (Asked("dialer", accept_language=""), True),
+        (Asked("dialer", fetch_mode="cors", accept_language="*"), False),
         (Asked("dialer"), False),
+    ],
+    ids=[
+        "a page that sends",
+        "a new browser over TLS",
+        "a page over TLS",
+        "a browser over plain HTTP",
+        "a page that asks for any language",
+        "a page that asks for none",
+        "Node.js",
+        "most programs",
     ],
 )
 def test_browsers_are_told_from_programs(sent: Asked, by_browser: bool) -> None:

@@ -83,9 +83,11 @@ BROWSER = {"User_Agent": "Mozilla/5.0 (X11; Linux x86_64)", "Accept_Language": "
     [
         ({"Host": "evil.example:8080", **BROWSER}, 403),
         ({"Host": "evil.example:8080", "Sec_Fetch_Site": "same-origin"}, 403),
+        ({"Host": "evil.example:8080", **BROWSER, "User_Agent": "curl/8.5.0"}, 403),
         ({"Host": "dialer.corp.example", **BROWSER}, 200),
         ({"Host": "127.0.0.1:8080", **BROWSER}, 200),
         ({"Host": "vc.example:8080", "User_Agent": "python-requests/2.32"}, 200),
+        ({"Host": "vc.example:8080", "User_Agent": "node", "Accept_Language": "*", "Sec_Fetch_Mode": "cors"}, 200),
     ],
 )
 def test_a_name_made_an_address_of_the_dialer_does_not_let_a_page_read(sent: dict[str, str], status: int) -> None:
