@@ -35,6 +35,7 @@ from dialer.journal import Journal
 from dialer.lease import Lease
 from dialer.limits import SwitchLimits
 from dialer.live import Live
+from dialer.masking import SHORTEST_SECRET
 from dialer.meter import Meter, Turn
 from dialer.metrics.exposition import Exposition
 from dialer.metrics.recorder import Recorder
@@ -167,6 +168,13 @@ class Dialer(Service):
         parts = self._parts = Parts(self._reactor, settings, surroundings, certificates, lambda: self._waits_for)
         if not settings.api_tokens:
             self.log.warn("NO API_TOKENS: whoever reaches the HTTP interface may do everything")
+        for variable in settings.shorter_secrets(SHORTEST_SECRET):
+            self.log.warn(
+                "{variable} is shorter than {characters} characters, and may be a word of any text: "
+                "the log hides it in URLs and connection strings only",
+                variable=variable,
+                characters=SHORTEST_SECRET,
+            )
         factory = certificates.wrap(parts.site)
         self.port = self._reactor.listenTCP(settings.http_port, factory, interface=settings.http_interface)
         certificates.startService()

@@ -320,6 +320,24 @@ def test_the_passwords_are_known_to_who_must_not_show_them(environ: dict[str, st
     assert_that(settings(**environ).secrets, equal_to(secrets))
 
 
+@pytest.mark.parametrize(
+    ("environ", "short"),
+    [
+        ({}, ()),
+        ({"ESL_PASSWORD": "ClueCon"}, ()),
+        ({"ESL_PASSWORD": "plover"}, ("ESL_PASSWORD",)),
+        ({"ESL_PASSWORD": "plovers!"}, ()),
+        ({"DB_URL": "db.example", "DB_PASS": "plover"}, ("DB_PASS",)),
+        ({"DB_URL": "postgresql://u:plover@db/d", "ESL_PASSWORD": "dunlin"}, ("ESL_PASSWORD", "DB_URL")),
+        ({"DB_URL": "postgresql://u@db/d"}, ()),
+    ],
+)
+def test_the_passwords_that_are_short_are_known_by_the_names_of_their_variables(
+    environ: dict[str, str], short: tuple[str, ...]
+) -> None:
+    assert_that(settings(**environ).shorter_secrets(8), equal_to(short))
+
+
 # --- what is provided
 
 

@@ -84,6 +84,16 @@ class Settings(
         # Of the database's URL the password alone; of a token only its digest is known.
         return frozenset({one for one in each if isinstance(one, str)} | {password_of(self.conninfo or "")}) - {""}
 
+    def shorter_secrets(self, than: int) -> tuple[str, ...]:
+        """The variables whose password was set and has fewer characters. Tokens and keys of webhooks have more."""
+        esl, database = self.esl_password, password_of(self.conninfo or "")
+        given = {
+            # What everybody knows is no secret.
+            "ESL_PASSWORD": "" if esl == type(self).model_fields["esl_password"].default else esl,
+            "DB_PASS" if database == self.db_pass else "DB_URL": database,
+        }
+        return tuple(name for name, password in given.items() if 0 < len(password) < than)
+
     @property
     def data_folder(self) -> Path:
         """Where the embedded PostgreSQL keeps its data, below the working directory; samples apart from any other."""

@@ -10,6 +10,7 @@ import pytest
 import pytest_twisted
 from hamcrest import (
     assert_that,
+    contains_exactly,
     contains_string,
     empty,
     equal_to,
@@ -232,6 +233,20 @@ async def test_a_vc_sandbox_that_is_provided_is_let_in(conninfo: str) -> None:
             return (await ask(own, "GET", f"/contact/{contact['id']}", OPS)).body["status"] == "ended"
 
         await own.until(ended, "the call to end")
+    finally:
+        await own.close()
+
+
+@sure
+async def test_the_start_warns_of_a_password_that_the_log_cannot_hide_everywhere(conninfo: str) -> None:
+    # Which this PostgreSQL does not ask for.
+    own = World(conninfo, DB_PASS="plover")
+    await own.open()
+    try:
+        with listening() as heard:
+            await own.start()
+        assert_that(heard.lines("DB_PASS"), contains_exactly(starts_with("DB_PASS is shorter than 8 characters")))
+        assert_that(heard.lines("plover"), empty())
     finally:
         await own.close()
 
