@@ -5,6 +5,10 @@ from __future__ import annotations
 from enum import StrEnum
 
 from attrs import frozen
+from twisted.internet.defer import TimeoutError as DeferredTimeout
+
+PATIENCE = 10.0
+"""Seconds for a connection, and for each answer."""
 
 
 class State(StrEnum):
@@ -24,3 +28,10 @@ class Finding:
     state: State
     message: str
     advice: str | None = None
+
+
+def reason_of(error: BaseException) -> str:
+    """Why a connection failed, in a line."""
+    if isinstance(error, DeferredTimeout):
+        return f"no connection in {PATIENCE:g} s"
+    return " ".join(str(error).split()) or type(error).__name__

@@ -6,13 +6,11 @@ from collections.abc import Mapping
 from random import Random
 from typing import Any
 
-from twisted.internet.defer import Deferred
 from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.internet.endpoints import HostnameEndpoint, connectProtocol
-from twisted.internet.protocol import Factory, Protocol
 
-from dialer.addresses import host_and_port
-from dialer.cli.findings import Finding, State
+from dialer.cli.findings import PATIENCE, Finding, State, reason_of
+from dialer.cli.vc import probe_vc
 from dialer.errors import DialerError
 from dialer.esl.errors import AccessDenied, AuthenticationFailed, EslError
 from dialer.esl.gateways import GatewayStatus
@@ -20,9 +18,6 @@ from dialer.esl.session import Session
 from dialer.settings import Settings
 from dialer.store.check import CheckStore
 from dialer.store.database import Database
-
-PATIENCE = 10.0
-"""Seconds for a connection, and for each answer."""
 
 GATEWAYS = 50
 """Gateways that each switch is asked for, at most."""
@@ -86,8 +81,12 @@ async def _look(store: CheckStore) -> tuple[list[Finding], Mapping[str, int]]:
     if not server.has_tally:
         there = "the contacts of another product" if server.has_contacts else "no contacts yet"
         return [Finding("database", State.OK, f"{what}: {there}; the tables are made when the dialer starts")], {}
-    gateways = await store.gateways(GATEWAYS)
-    return [Finding("database", State.OK, f"{what}: {sum(gateways.values())} contacts wait")], gateways
+    waiting = await store.waiting(GATEWAYS)
+    found = [Finding("database", State.OK, f"{what}: {waiting.contacts} contacts wait")]
+    if waiting.left_out:
+        message = f"the {GATEWAYS} that most contacts wait for are looked at, and {waiting.left_out} more are not"
+        found.append(Finding("gateways", State.NOTE, message))
+    return found, waiting.gateways
 
 
 async def probe_switch(
@@ -107,7 +106,7 @@ async def probe_switch(
         await connectProtocol(endpoint, session.protocol).addTimeout(PATIENCE, reactor)
     except Exception as error:
         advice = "see that it runs with mod_event_socket, that listen-ip is not only its loopback, and ESL_IP, ESL_PORT"
-        return [Finding(name, State.FAILED, _reason(error), advice)]
+        return [Finding(name, State.FAILED, reason_of(error), advice)]
     try:
         await session.log_in(settings.esl_password, settings.originate_command)
         status = (await session.protocol.api("status")).strip().splitlines()
@@ -115,7 +114,7 @@ async def probe_switch(
         for gateway, waiting in gateways.items():
             found.append(await _gateway(session, name, gateway, waiting))
     except EslError as error:
-        return [Finding(name, State.FAILED, _reason(session.ended or error), _advice(session.ended or error))]
+        return [Finding(name, State.FAILED, reason_of(session.ended or error), _advice(session.ended or error))]
     else:
         return found
     finally:
@@ -136,25 +135,6 @@ async def _gateway(session: Session, switch: str, gateway: str, waiting: int) ->
             return Finding(name, State.FAILED, f"EFSwitch has no gateway of that name; {contacts}", advice)
 
 
-async def probe_vc(reactor: Any, settings: Settings) -> Finding:
-    """Whether the VC takes connections: nothing is asked of it, since whatever is asked does something."""
-    url = settings.voice_connector
-    if url is None:
-        return Finding("voice connector", State.NOTE, "the sandbox stands in when the dialer starts")
-    scheme, _, rest = url.partition("://")
-    host, port = host_and_port(rest.partition("/")[0], 443 if scheme.lower() == "https" else 80)
-    endpoint = HostnameEndpoint(reactor, host, port, timeout=PATIENCE)
-    connecting: Deferred[Any] = endpoint.connect(Factory.forProtocol(Protocol))
-    try:
-        protocol = await connecting.addTimeout(PATIENCE, reactor)
-    except Exception as error:
-        return Finding(
-            "voice connector", State.FAILED, f"{url}: {_reason(error)}", "see that it runs, and VOICE_CONNECTOR"
-        )
-    protocol.transport.abortConnection()
-    return Finding("voice connector", State.OK, f"{url} takes connections")
-
-
 def _advice(error: EslError) -> str:
     match error:
         case AuthenticationFailed():
@@ -162,9 +142,3 @@ def _advice(error: EslError) -> str:
         case AccessDenied():
             return "allow this machine in the list that apply-inbound-acl of event_socket.conf.xml names"
     return "see that what listens there is the event socket of a FreeSWITCH"
-
-
-def _reason(error: BaseException) -> str:
-    if isinstance(error, DeferredTimeout):
-        return f"no connection in {PATIENCE:g} s"
-    return " ".join(str(error).split()) or type(error).__name__

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from attrs import frozen
 
 from dialer.store.database import Database
@@ -21,6 +23,15 @@ class Server:
     has_tally: bool
 
 
+@frozen
+class Waiting:
+    """How many contacts are pending, all together and for each of some gateways, and how many gateways are left out."""
+
+    gateways: Mapping[str, int]
+    left_out: int
+    contacts: int
+
+
 class CheckStore:
     """Fails with DatabaseDown."""
 
@@ -32,9 +43,10 @@ class CheckStore:
         (row,) = await self._database.run(sql("check_server"))
         return Server(**row)
 
-    async def gateways(self, limit: int) -> dict[str, int]:
-        """The gateways that pending contacts name, and how many contacts do; the first so many."""
-        return {
-            row["gateway_id"]: row["contacts"]
-            for row in await self._database.run(sql("check_gateways"), {"limit": limit})
-        }
+    async def waiting(self, limit: int) -> Waiting:
+        """The pending contacts, and so many of the gateways that they name: those that most of them do."""
+        rows = await self._database.run(sql("check_gateways"), {"limit": limit})
+        if not rows:
+            return Waiting({}, 0, 0)
+        gateways = {row["gateway_id"]: row["contacts"] for row in rows}
+        return Waiting(gateways, rows[0]["all_gateways"] - len(rows), rows[0]["all_contacts"])

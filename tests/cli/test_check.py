@@ -12,6 +12,7 @@ from hamcrest import (
     equal_to,
     has_entries,
     has_item,
+    has_length,
     is_,
     matches_regexp,
     not_,
@@ -105,3 +106,17 @@ async def test_what_stands_in_for_what_is_not_configured_is_told(world: World, t
     notes = [name for name, each in found(ended).items() if each["state"] == "note"]
     assert_that(notes, equal_to(["configuration", "database", "EFSwitch", "voice connector"]))
     assert_that(ended.json["checks"], has_item(has_entries(name="dialer", state="ok")))
+
+
+@sure
+async def test_gateways_that_are_not_looked_at_are_counted(world: World) -> None:
+    many = [ivr(campaignId=campaign(), startTime=LATER, gatewayId=f"gw-{number}") for number in range(10, 62)]
+    await world.load(*many, ivr(campaignId=campaign(), startTime=LATER, gatewayId="gw-61"))
+    ended = await spawn("check", "--json", environment=configured(world))
+    told = found(ended)
+    # Those of the other tests wait, too.
+    message = matches_regexp(r"\Athe 50 that most contacts wait for are looked at, and [2-9] more are not\Z")
+    assert_that(told["gateways"], has_entries(state="note", message=message))
+    looked_at = [name for name in told if name.startswith("gateway ")]
+    assert_that(looked_at, has_length(50))
+    assert_that(looked_at, has_item(starts_with("gateway gw-61 ")))
