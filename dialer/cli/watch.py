@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import click
@@ -43,7 +44,7 @@ def watch(campaign_ids: tuple[str, ...], until_done: bool, interval: float, serv
     with Live(console=console(), auto_refresh=False, transient=False) as live:
         while True:
             if not as_json:
-                live.update(_picture(latest), refresh=True)
+                live.update(picture(latest), refresh=True)
             if until_done and latest["error"] is None and not _open(latest):
                 return
             time.sleep(interval)
@@ -57,26 +58,36 @@ def watch(campaign_ids: tuple[str, ...], until_done: bool, interval: float, serv
 
 
 def look(service: Service, campaign_ids: tuple[str, ...]) -> dict[str, Any]:
-    """Campaigns and status now."""
+    """Campaigns and status now; `error` when the status is told with one, such as that the database is down."""
     every = service.get("campaigns")["campaigns"]
     found = [each for each in every if not campaign_ids or each["campaignId"] in campaign_ids]
-    return {"campaigns": found, "status": service.get("status", also=(503,)), "error": None}
+    status = service.get("status", also=(503,))
+    return {"campaigns": found, "status": status, "error": status.get("error")}
 
 
 def _open(latest: dict[str, Any]) -> bool:
     return any(each["byStatus"].get(status) for each in latest["campaigns"] for status in OPEN)
 
 
-def _picture(latest: dict[str, Any]) -> Group:
-    status = latest["status"]
-    lines = [
-        f"{status['activeCalls']} of {status['maxConcurrentCalls']} slots in use, "
-        f"at most {status['callsPerSecond']:g} calls per second",
-        ", ".join(
-            f"{name} {status[key]}"
-            for name, key in (("database", "database"), ("EFSwitch", "efswitch"), ("VC", "voiceConnector"))
-        ),
-    ]
-    if latest["error"] is not None:
-        lines.append(f"Since then: {latest['error']['message']}")
+def picture(latest: dict[str, Any]) -> Group:
+    """What is shown of that."""
+    status, error = latest["status"], latest["error"]
+    lines = list(_lines(status))
+    if error is not None:
+        # Either it came with this status, or nothing has come since.
+        lines.append(f"{'' if error == status.get('error') else 'Since then: '}{error['message']}")
     return Group(counted(latest["campaigns"]), shown(""), *map(shown, lines))
+
+
+def _lines(status: dict[str, Any]) -> Iterator[str]:
+    if "maxConcurrentCalls" not in status:
+        return  # refused before anything was looked at: there is nothing but the error
+    used, slots = status["activeCalls"], status["maxConcurrentCalls"]
+    told = (
+        f"{used} of {slots} slots in use"
+        if used is not None
+        else f"{slots} slots, and how many are in use is not known"
+    )
+    yield f"{told}, at most {status['callsPerSecond']:g} calls per second"
+    shown_as = (("database", "database"), ("EFSwitch", "efswitch"), ("VC", "voiceConnector"))
+    yield ", ".join(f"{name} {status[key]}" for name, key in shown_as)
