@@ -404,6 +404,7 @@ class Parts:
         )
         self.tally = Tally(clock, TallyStore(self.database), dialers=self.lease.dialers)
         status = StatusReport(
+            clock,
             self.database,
             self.contacts,
             self.settlement,

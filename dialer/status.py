@@ -6,10 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from attrs import evolve
+from attrs import evolve, frozen
+from twisted.internet.interfaces import IReactorTime
 
 from dialer.connector import Connector
 from dialer.esl.fleet import Fleet
+from dialer.gather import Gather
 from dialer.lease import Lease
 from dialer.limits import SwitchLimits
 from dialer.message import MessageKind
@@ -19,14 +21,31 @@ from dialer.store.database import Database, DatabaseError
 from dialer.store.outbox import Backlog, OutboxStore
 from dialer.tls.certificates import Certificates
 
+AT_ONCE = 10_000
+"""Who share the answers of the database at most: more than there are connections to the HTTP interface."""
+
+
+@frozen
+class _Stored:
+    """What the database says: this dialer's active contacts, those of all, what the VC lacks, what receivers lack."""
+
+    own: int
+    total: int
+    messages: Mapping[MessageKind, Backlog]
+    webhooks: Mapping[str, Backlog]
+
 
 class StatusReport:
     """Answers `/status` and `/readyz`. `starting` says what is still being waited for at start, if anything;
     `webhooks` names the receivers of webhooks, as `destination` of a message does.
+
+    It must be answered when much else is asked, too: so it does not wait in line for the clients' part of the
+    connections to the database. In return it takes one of dialing's at most: who ask meanwhile share the next answers.
     """
 
     def __init__(
         self,
+        clock: IReactorTime,
         database: Database,
         contacts: ContactStore,
         settlement: Settlement,
@@ -44,6 +63,7 @@ class StatusReport:
         asks_for_tokens: bool,
     ) -> None:
         self._database = database
+        self._stored: Gather[None, _Stored] = Gather(clock, self._ask, most=AT_ONCE)
         self._contacts = contacts
         self._settlement = settlement
         self._outbox = outbox
@@ -63,30 +83,26 @@ class StatusReport:
 
         Without `wait` a database that is known to be down is not waited for.
         """
-        own: int | None = None
-        total: int | None = None
-        messages: Mapping[MessageKind, Backlog] | None = None
-        webhooks: Mapping[str, Backlog] = {}
+        stored: _Stored | None = None
         if wait or self._database.up:
             with suppress(DatabaseError):
-                own, total = await self._contacts.count_active()
-                messages = await self._outbox.backlog()
-                webhooks = await self._outbox.webhooks_backlog(self._webhooks)
+                stored = await self._database.in_time(self._stored.put(None))
+        own = None if stored is None else stored.own
         slowed = self._limits.rates()
         return {
             "maxConcurrentCalls": self._capacity,
             "activeCalls": own,
             "freeSlots": None if own is None else max(0, self._capacity - own),
             "callsPerSecond": self._speed,
-            "database": _up(messages is not None),
+            "database": _up(stored is not None),
             "efswitch": _up(any(switch.connected for switch in self._fleet.switches)),
             "voiceConnector": _up(self._connector.up),
-            "totalActiveCalls": total,
+            "totalActiveCalls": None if stored is None else stored.total,
             "resultsWaiting": self._settlement.waiting,
             "resultsDropped": self._settlement.dropped,
-            "notifications": None if messages is None else _messages(messages),
+            "notifications": None if stored is None else _messages(stored.messages),
             "authentication": "tokens" if self._asks_for_tokens else "none",
-            "webhooks": _rendered(Backlog.of(webhooks.values())) if webhooks else None,
+            "webhooks": _rendered(Backlog.of(stored.webhooks.values())) if stored and stored.webhooks else None,
             "switches": [
                 {
                     "name": switch.name,
@@ -101,6 +117,12 @@ class StatusReport:
                 for shown in self._certificates.shown()
             ],
         }
+
+    async def _ask(self, waiting: Sequence[None]) -> Sequence[_Stored]:
+        own, total = await self._contacts.count_active()
+        messages = await self._outbox.backlog()
+        webhooks = await self._outbox.webhooks_backlog(self._webhooks)
+        return [_Stored(own, total, messages, webhooks)] * len(waiting)
 
     def reasons_not_ready(self, *, brief: bool = False) -> list[str]:
         """Why it cannot dial, a sentence each; empty when it can.
