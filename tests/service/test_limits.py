@@ -426,32 +426,40 @@ async def test_requests_that_were_sent_ahead_of_their_turns_are_all_answered_in_
 # -- the database
 
 
+def waiting_for_a_lock(cursor: Any, statement: str) -> int:
+    """How many sessions wait with this statement for a lock."""
+    # Within one transaction it would always be the same.
+    cursor.execute("SELECT pg_stat_clear_snapshot()")
+    cursor.execute(
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+        " AND wait_event_type = 'Lock' AND strpos(query, %s) > 0",
+        [sql(statement).split("%", maxsplit=1)[0]],
+    )
+    return int(cursor.fetchall()[0][0])
+
+
+@pytest.mark.parametrize(
+    ("path", "statement", "connections"),
+    [("/notifications", "outbox_undelivered", CLIENTS_CONNECTIONS), ("/status", "outbox_backlog", 1)],
+)
 @sure
 async def test_clients_that_wait_for_the_database_leave_half_of_its_connections_to_dialing(
-    world: World, caller: Caller, another: Caller
+    world: World, caller: Caller, another: Caller, path: str, statement: str, connections: int
 ) -> None:
     with closing(psycopg2.connect(world.conninfo)) as session, session.cursor() as cursor:
         # Nobody can look at the messages for the VC.
         cursor.execute("LOCK TABLE outbox IN ACCESS EXCLUSIVE MODE")
-        answers = [deferToThread(each.get, "/notifications") for each in (caller, another) for _ in range(4)]
-
-        def waiting() -> int:
-            # Within one transaction it would always be the same.
-            cursor.execute("SELECT pg_stat_clear_snapshot()")
-            cursor.execute(
-                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
-                " AND wait_event_type = 'Lock' AND strpos(query, %s) > 0",
-                [sql("outbox_undelivered").split("%", maxsplit=1)[0]],
-            )
-            return int(cursor.fetchall()[0][0])
+        answers = [deferToThread(each.get, path) for each in (caller, another) for _ in range(4)]
 
         def all_asked() -> bool:
             # The metrics need the database, too.
-            return waiting() >= CLIENTS_CONNECTIONS and len(world.dialer.port.factory.door) >= len(answers)
+            asking = waiting_for_a_lock(cursor, statement)
+            return asking >= connections and len(world.dialer.port.factory.door) >= len(answers)
 
         await world.until(all_asked, "all are waiting")
         assert_that(await deferToThread(another.get, "/healthz"), equal_to(200))
-        assert_that((waiting(), [each.called for each in answers]), equal_to((CLIENTS_CONNECTIONS, [False] * 8)))
+        asking = waiting_for_a_lock(cursor, statement)
+        assert_that((asking, [each.called for each in answers]), equal_to((connections, [False] * 8)))
         session.rollback()
     assert_that(await gatherResults(answers), equal_to([200] * 8))
 
