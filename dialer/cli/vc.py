@@ -49,8 +49,8 @@ async def probe_vc(reactor: Any, settings: Settings) -> Finding:
 
 async def _connect(reactor: Any, endpoint: IStreamClientEndpoint, *, secure: bool) -> None:
     """Fails as the connection does."""
-    connecting: Deferred[_Silent] = endpoint.connect(Factory.forProtocol(_Silent))
-    connection = await connecting.addTimeout(PATIENCE, reactor)
+    connecting: Deferred[Any] = endpoint.connect(Factory.forProtocol(_Silent))
+    connection: _Silent = await connecting.addTimeout(PATIENCE, reactor)
     if secure:
         ended = await connection.ended.addTimeout(LINGER, reactor, onTimeoutCancel=lambda *_: None)
         if isinstance(ended, SSL.Error):
