@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+from pathlib import Path
+
 import pytest
 import pytest_twisted
-from hamcrest import assert_that, contains_string, equal_to, has_entries, has_item, is_, none
+from hamcrest import assert_that, contains_string, equal_to, has_entries, has_item, is_, none, starts_with
 
 from dialer.web import pages
 from tests.service import shared
 from tests.service.shared import Outage
 from tests.service.test_pages import LATER, stream
 from tests.service.world import World, ivr
+from tests.tls.authority import Authority
 
 sure = pytest_twisted.ensureDeferred
 logged_failures = shared.logged_failures
@@ -62,3 +66,19 @@ async def test_a_dialer_that_stops_ends_the_stream(fragile: World) -> None:
         await events.next("whole")
         await fragile.stop_dialer()
         await fragile.until(lambda: events.ended, "the end of the stream")
+
+
+@sure
+async def test_a_certificate_that_expires_soon_is_among_the_alarms(conninfo: str, tmp_path: Path) -> None:
+    certificate, key = Authority(tmp_path).issue(valid_for=timedelta(days=13))
+    # This PostgreSQL has no TLS: the certificate is looked at all the same.
+    world = World(conninfo, DB_TLS_CERT=certificate, DB_TLS_KEY=key, DB_TLS_MODE="prefer")
+    await world.open()
+    try:
+        await world.start()
+        async with stream(world) as events:
+            alarms = (await events.next("whole"))["facts"]["alarms"]
+        told = starts_with("The certificate of DB_TLS_CERT expires on ")
+        assert_that(alarms, has_item(has_entries(code="certificate_expires", message=told, serious=False)))
+    finally:
+        await world.close()
