@@ -18,7 +18,7 @@ KEPT = 20_000
 """Ends kept, some 5 MB: a minute of 300 calls per second, twice the default LEASE_TIME."""
 
 UNREAD = 3_000
-"""Events kept whole, some 30 MB at the most: until they are looked up, twice RIPE at the latest, at 500 calls per second.
+"""Events kept whole, 30 MB at the most: at 500 calls per second until they are looked up, twice RIPE at the latest.
 Nearly all of them are never asked for, and an event takes longer to read than all else that is done for it."""
 
 RIPE = 3.0
