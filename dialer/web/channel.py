@@ -34,7 +34,10 @@ BUFFER = 64 * KIB
 """Bytes of an answer that wait for their client before it counts as slow: so many does the transport hold."""
 
 URGENT = (b"POST /agent", b"GET /healthz", b"GET /readyz")
-"""How the requests begin that do not wait behind others': customers and probes wait for their answers."""
+"""How the requests begin that go before others: customers and probes wait for their answers."""
+
+BEGINNING = 64
+"""Bytes of a request that are looked at for that, with line breaks that are left from the one before."""
 
 
 class BoundedChannel(HTTPChannel):
@@ -77,6 +80,7 @@ class BoundedChannel(HTTPChannel):
         self.paused = False
         """Twisted's own: whether it leaves what it has received unread."""
         self._urgent = False
+        """Whether the request is that is received or waits to be; each for itself."""
         self._over = False
         self._timer: IDelayedCall | None = None
 
@@ -98,7 +102,8 @@ class BoundedChannel(HTTPChannel):
             return
         # Some clients end a body with a line break that is not a part of it.
         if self._state is State.IDLE and data.strip(b"\r\n"):
-            self._urgent = data.startswith(URGENT)
+            if not self._waits:
+                self._urgent = _is_urgent(data)
             self._enter(State.HEAD)
         # Nor is a request looked at whose client has not read the answers before: they would all be kept for it.
         if not self._waits and self._may_go:
@@ -169,9 +174,12 @@ class BoundedChannel(HTTPChannel):
 
     def requestDone(self, request: Any) -> None:
         self._enter(State.IDLE)
-        super().requestDone(request)
         # Of requests that were sent together the next is read from the same piece: that is another one for its turn.
-        if self._buffer and not self._may_go:
+        follows = self._buffer
+        if follows:
+            self._urgent = _is_urgent(follows)
+        super().requestDone(request)
+        if follows and not self._may_go:
             self.paused = True
             self.valve.close(Hold.TURN)
             self._stand_in_line()
@@ -326,3 +334,7 @@ class BoundedChannel(HTTPChannel):
         message = f"the head of the request is larger than {self.totalHeadersSize} bytes"
         status, code = (431, "head_too_large") if self.requests else (414, "url_too_long")
         self.refuse(Refused.HEAD_SIZE, HttpError(status, code, message))
+
+
+def _is_urgent(data: bytes) -> bool:
+    return data[:BEGINNING].lstrip(b"\r\n").startswith(URGENT)

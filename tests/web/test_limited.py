@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hamcrest import assert_that, equal_to, has_length
 from twisted.logger import globalLogPublisher
 
 from dialer.meter import Refused
 from dialer.web.bounds import Bounds
 from dialer.web.campaigns import Campaigns
+from dialer.web.health import Health
 from dialer.web.rate import SAVED
 from dialer.web.refusals import TOLD_EVERY
+from dialer.web.replies import Replies
 from tests.web.gates import Served, head
 
 RATE = 2.0
@@ -76,6 +79,27 @@ def test_of_requests_that_come_together_no_more_are_looked_at_than_a_turn_has_ti
         served.clock.advance(1)
     assert_that((len(handled), transport.producerState), equal_to((5, "producing")))
     assert_that(transport.value().count(b"HTTP/1.1 200"), equal_to(5))
+
+
+@pytest.mark.parametrize("length", [None, 2])
+def test_of_requests_that_come_together_each_is_urgent_for_itself(length: int | None) -> None:
+    served = Served(groups=(Campaigns, Health, Replies))
+    began = served.clock.seconds
+    # Each request takes the whole of a turn.
+    served.clock.seconds = lambda: began() + len(served.called)  # type: ignore[method-assign]
+    served.ask("GET", "/campaigns")
+    hidden, _ = served.connect()
+    urgent = head("POST", "/agent", length=length) + b"{}"[: length or 0]
+    hidden.dataReceived(urgent + head("GET", "/campaign/hidden") + head("GET", "/campaign/hidden"))
+    waiting, _ = served.connect()
+    waiting.dataReceived(head("GET", "/campaigns"))
+    probe, _ = served.connect()
+    probe.dataReceived(b"\r\n" + head("GET", "/healthz"))
+    assert_that(served.called, equal_to(["get_campaigns"]))
+    for _ in range(20):
+        served.clock.advance(1)
+    ordered = ["post_agent", "get_health", "get_campaigns", "get_campaign", "get_campaign"]
+    assert_that(served.called[1:], equal_to(ordered))
 
 
 def test_a_client_that_does_not_read_is_answered_no_further_request_until_it_does() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 from attrs import define, field
 from hamcrest import assert_that, equal_to, is_
 
-from dialer.web.precedence import Precedence
+from dialer.web.precedence import AHEAD, Precedence
 
 
 @define(eq=False)
@@ -101,6 +101,41 @@ def test_the_urgent_go_before_all_who_wait_but_no_further_than_the_turn() -> Non
     assert_that(house.went, equal_to(["a"]))
     house.turn()
     assert_that(house.went, equal_to(["a", "agent", "b"]))
+
+
+def test_a_flood_of_urgent_ones_starves_nobody() -> None:
+    house = House()
+    house.come("first", cost=5)
+    for number in range(30):
+        house.come("urgent", urgent=True, cost=1)
+        if number < 5:
+            house.come(f"other {number}", cost=1)
+    for _ in range(5):
+        house.turn()
+    assert_that(
+        house.went[1:], equal_to([name for number in range(5) for name in (*["urgent"] * AHEAD, f"other {number}")])
+    )
+
+
+def test_urgent_ones_that_each_take_a_whole_turn_let_others_have_the_next_but_one() -> None:
+    house = House()
+    house.come("first", cost=5)
+    for _ in range(5):
+        house.come("urgent", urgent=True, cost=5)
+    house.come("other", cost=5)
+    for _ in range(4):
+        house.turn()
+    assert_that(house.went, equal_to(["first", "urgent", "urgent", "other", "urgent"]))
+
+
+def test_urgent_ones_that_need_not_wait_go_no_more_often_before_somebody_who_does() -> None:
+    house = House()
+    house.precedence.wait(Client("other", house), urgent=False)
+    for _ in range(5):
+        house.come("urgent", urgent=True, cost=0.1)
+    assert_that(house.went, equal_to(["urgent"] * AHEAD))
+    house.turn()
+    assert_that(house.went[AHEAD:], equal_to(["other", *["urgent"] * 3]))
 
 
 def test_who_has_left_is_not_waited_for() -> None:
