@@ -509,6 +509,7 @@ class Parts:
             ],
             gate,
             admit=admission.admit,
+            deny=admission.deny,
             refused=refusals.refused,
         )
         self.site = BoundedSite(

@@ -12,6 +12,7 @@ from twisted.logger import Logger
 from twisted.web.iweb import IRequest
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 
+from dialer.access.scope import Scope
 from dialer.access.sessions import Session
 from dialer.agents import EFSwitchDown, NotWaiting, Stopping, UnknownContact
 from dialer.lists.columns import ListError
@@ -78,11 +79,14 @@ class Api:
         gate: Gate,
         *,
         admit: Callable[[str, Endpoint], None] = lambda *_: None,
+        deny: Callable[[str], None] = lambda _: None,
         refused: Callable[[Refused, str], None] = lambda *_: None,
     ) -> None:
-        """`admit` raises the HttpError for one request too many of a caller; `refused` is told of who met a limit."""
+        """`admit` raises TooMany for one request too many of a caller, and `deny` for one too many from an address that
+        the gate refuses; `refused` is told of who met a limit."""
         self._gate = gate
         self._admit = admit
+        self._deny = deny
         self._refused = refused
         self._streams: set[Stream] = set()
         self._by_route: dict[str, Endpoint] = {}
@@ -133,7 +137,19 @@ class Api:
             name, _ = self._routes.find(method, path)
             scope, declared = self._by_route[name].scope, template_of(self._by_route[name].path)
         cast(Any, request).route = declared
-        return self._gate.admit(request, method, scope, declared) is not None
+        try:
+            return self._let_in(request, method, scope, declared) is not None
+        except HttpError as error:
+            self._note(request, error)
+            raise
+
+    def _let_in(self, request: IRequest, method: bytes, scope: Scope | None, declared: str) -> Caller | None:
+        """What the gate says. From where it refuses too much, TooMany is raised in place of its own error."""
+        try:
+            return self._gate.admit(request, method, scope, declared)
+        except HttpError:
+            self._deny(peer(request))
+            raise
 
     async def _serve(
         self, endpoint: Endpoint, handler: Callable[..., Any], request: Any, parts: dict[str, str]
@@ -154,8 +170,8 @@ class Api:
     ) -> bytes | Callable[[], None]:
         """The body of the answer, or what begins to write one piece by piece."""
         try:
-            caller = self._gate.admit(request, request.method, endpoint.scope, template_of(endpoint.path))
-            request.caller = caller
+            declared = template_of(endpoint.path)
+            caller = request.caller = self._let_in(request, request.method, endpoint.scope, declared)
             self._admit(_counted_as(caller, request), endpoint)
             value = await handler(request, **parts)
             if isinstance(value, Streamed):

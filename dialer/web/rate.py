@@ -49,15 +49,25 @@ class TooMany(HttpError):
     """Too many requests of one caller."""
 
 
+PROBES = ("/healthz", "/readyz")
+"""What is answered however often it is asked: a dialer whose probe is refused would be taken for dead."""
+
+
 class Admission:
     """Who may make a request now. Replies to agent requests come as fast as calls are dialed, from one caller, and are
-    counted for themselves; what is open to everybody is not counted, so that probes are answered."""
+    counted for themselves, and so are calls that are refused: whoever has a token is not kept out by somebody who guesses
+    at the same address."""
 
     def __init__(self, clock: IReactorTime, rate: float, *, calls_per_second: float) -> None:
         self._requests = Rates(clock, rate)
         self._replies = Rates(clock, rate and max(rate, 2 * calls_per_second))
+        self._denied = Rates(clock, rate)
 
     def admit(self, caller: str, endpoint: Endpoint) -> None:
         """Raises TooMany. `caller` is an address, or the name of a token."""
-        if endpoint.scope is not None:
+        if endpoint.path not in PROBES:
             (self._replies if endpoint.scope is Scope.AGENT else self._requests).take(neighbourhood(caller))
+
+    def deny(self, address: str) -> None:
+        """A call from there is refused, as nobody knows who makes it or as they may not. Raises TooMany."""
+        self._denied.take(neighbourhood(address))

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from http import HTTPStatus
 from io import BytesIO
 from time import monotonic
 from typing import Any, cast
 from urllib.parse import unquote_to_bytes
 
 from twisted.python.failure import Failure
-from twisted.web.http import RESPONSES
 from twisted.web.server import Request, Site
 
 from dialer.meter import Meter, Refused
@@ -174,7 +174,7 @@ class BoundedRequest(Request):
         self.requestHeaders.removeHeader(b"expect")
         body = write_error(self, error)
         headers = [*self.responseHeaders.getAllRawHeaders(), (b"Connection", [b"close"])]
-        lines = [b"HTTP/1.1 %d %s" % (error.status, RESPONSES[error.status])]
+        lines = [b"HTTP/1.1 %d %s" % (error.status, HTTPStatus(error.status).phrase.encode())]
         lines += [b"%s: %s" % (name, value) for name, values in headers for value in values]
         lines += [b"Content-Length: %d" % len(body), b"", body]
         # Written past the queue of the channel: the request is still being received.

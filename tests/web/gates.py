@@ -109,7 +109,7 @@ class Served:
         ]
         refusals = Refusals(self.clock, self.told)
         admission = Admission(self.clock, self.rate, calls_per_second=1)
-        self.api = Api(groups, self.gate, admit=admission.admit, refused=refusals.refused)
+        self.api = Api(groups, self.gate, admit=admission.admit, deny=admission.deny, refused=refusals.refused)
         self.site = BoundedSite(
             self.api.resource(),
             self.told,

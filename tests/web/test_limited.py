@@ -11,10 +11,12 @@ from twisted.logger import globalLogPublisher
 from dialer.meter import Refused
 from dialer.web.bounds import Bounds
 from dialer.web.campaigns import Campaigns
+from dialer.web.contacts import Contacts
 from dialer.web.health import Health
 from dialer.web.rate import SAVED
 from dialer.web.refusals import TOLD_EVERY
 from dialer.web.replies import Replies
+from dialer.web.site import SMALL_BODY
 from tests.web.gates import Served, head
 
 RATE = 2.0
@@ -40,6 +42,34 @@ def test_without_tokens_each_address_has_a_rate_of_its_own() -> None:
     served = Served(groups=(Campaigns,), rate=RATE)
     assert_that(statuses(served, BURST + 1)[-2:], equal_to([200, 429]))
     assert_that(statuses(served, 1, peer="192.0.2.77"), equal_to([200]))
+
+
+WRONG = "c" * 32
+JUST_READ = "d" * 32
+GUESSED = f"{TOKENS} reader:read:{JUST_READ}"
+
+
+@pytest.mark.parametrize("shown", [{}, {"Authorization": f"Bearer {WRONG}"}, {"Authorization": f"Bearer {JUST_READ}"}])
+@pytest.mark.parametrize("length", [2, SMALL_BODY + 1])
+def test_an_address_is_refused_so_many_calls_and_then_told_that_it_asks_too_often(
+    length: int, shown: dict[str, str]
+) -> None:
+    served = Served(GUESSED, groups=(Contacts,), rate=RATE)
+    refused = [served.ask("POST", "/contact", body=b" " * length, **shown) for _ in range(BURST + 1)]
+    assert_that({each.status for each in refused[:-1]}, equal_to({403 if JUST_READ in str(shown) else 401}))
+    assert_that((refused[-1].status, refused[-1].body["error"]["code"]), equal_to((429, "too_many_requests")))
+    assert_that(refused[-1].headers["retry-after"], equal_to("1"))
+    assert_that(served.told.of("refused"), equal_to([(Refused.RATE,)]))
+    served.clock.advance(0.5)
+    assert_that(served.ask("POST", "/contact", body=b"{}", **shown).status, equal_to(refused[0].status))
+
+
+def test_who_has_a_token_is_not_kept_out_by_who_guesses_at_the_same_address() -> None:
+    served = Served(TOKENS, groups=(Campaigns,), rate=RATE)
+    statuses(served, 2 * BURST, Authorization=f"Bearer {WRONG}")
+    assert_that(set(statuses(served, BURST, Authorization=f"Bearer {ONE}")), equal_to({200}))
+    assert_that(statuses(served, 1, Authorization=f"Bearer {WRONG}"), equal_to([429]))
+    assert_that(statuses(served, 1, Authorization=f"Bearer {WRONG}", peer="192.0.2.77"), equal_to([401]))
 
 
 def test_each_refusal_is_counted_and_one_a_minute_is_logged() -> None:

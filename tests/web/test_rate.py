@@ -7,6 +7,7 @@ from hamcrest import assert_that, equal_to, has_entries, has_properties
 from twisted.internet.task import Clock
 
 from dialer.web.contacts import Contacts
+from dialer.web.docs import Docs
 from dialer.web.endpoint import endpoints_of
 from dialer.web.health import Health
 from dialer.web.rate import KEPT, SAVED, Admission, Rates, TooMany
@@ -82,7 +83,22 @@ def test_replies_to_agent_requests_are_counted_for_themselves_and_twice_as_many_
     assert_that(admitted(admission, Replies, "post_agent"), equal_to(int(20 * SAVED)))
 
 
-def test_probes_are_not_counted() -> None:
+@pytest.mark.parametrize("probe", ["get_health", "get_ready"])
+def test_probes_are_not_counted(probe: str) -> None:
     admission = Admission(Clock(), RATE, calls_per_second=10)
     admitted(admission, Contacts, "post_contact")
-    assert_that(admitted(admission, Health, "get_health"), equal_to(1000))
+    assert_that(admitted(admission, Health, probe), equal_to(1000))
+
+
+def test_what_else_is_open_to_everybody_is_counted() -> None:
+    assert_that(admitted(Admission(Clock(), RATE, calls_per_second=10), Docs, "get_openapi"), equal_to(BURST))
+
+
+def test_calls_that_are_refused_are_counted_for_themselves() -> None:
+    admission = Admission(Clock(), RATE, calls_per_second=10)
+    for _ in range(BURST):
+        admission.deny("192.0.2.1")
+    with pytest.raises(TooMany):
+        admission.deny("192.0.2.1")
+    admission.deny("192.0.2.2")
+    assert_that(admitted(admission, Contacts, "post_contact"), equal_to(BURST))
