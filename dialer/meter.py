@@ -46,6 +46,8 @@ class Refused(StrEnum):
     HEADERS = "headers"
     SLOW_HEAD = "slow_head"
     BODY_SIZE = "body_size"
+    BODIES = "bodies"
+    """As much is held of the bodies of others as may be."""
     SLOW_BODY = "slow_body"
     SLOW_READER = "slow_reader"
     """The client does not read its answer."""

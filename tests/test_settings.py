@@ -95,6 +95,7 @@ DEFAULTS = {
     "vc_tls_cert": None,
     "vc_tls_key": None,
     "http_body_size": 32 * 2**20,
+    "http_bodies": 192 * 2**20,
     "http_head_size": 16 * 2**10,
     "http_headers": 100,
     "http_list_length": 10_000,
@@ -163,6 +164,7 @@ GOOD = [
     ("SESSION_LIFETIME", "0.5", 1800.0),
     ("SESSION_LIFETIME", "720", 2_592_000.0),
     ("HTTP_BODY_SIZE", "0.5", 2.0**19),
+    ("HTTP_BODIES", "0.5", 2.0**19),
     ("HTTP_HEAD_SIZE", "1", 1024.0),
     ("HTTP_CONNECTIONS_RESERVED", "0", 0),
     ("HTTP_PACE", "0.001", 1.024),
@@ -223,6 +225,7 @@ WRONG = {
     "SESSION_LIFETIME": ["720.1", *ZERO_AND_NO_NUMBER],
     "HTTP_PORT": ["65536", "1.5", *NO_NUMBER],
     "HTTP_BODY_SIZE": ["1025", *ZERO_AND_NO_NUMBER],
+    "HTTP_BODIES": ["1048577", *ZERO_AND_NO_NUMBER],
     "HTTP_HEAD_SIZE": ["0.9", "1025", *ZERO_AND_NO_NUMBER],
     "HTTP_HEADERS": ["9", "10.5", "10001", *NO_NUMBER],
     "HTTP_LIST_LENGTH": ["0", "1.5", "100001", *NO_NUMBER],
@@ -407,6 +410,12 @@ def test_no_simulator_stands_in_silently(environ: dict[str, str], missing: str, 
     line = refusal(environ)
     assert_that(line.startswith(f"{missing} is not set: "))
     assert_that(line, contains_string(f"name {simulator} in SANDBOX"))
+
+
+def test_there_is_room_for_the_largest_body_whatever_all_together_may_have() -> None:
+    environ = {"HTTP_BODY_SIZE": "300", "HTTP_BODIES": "100"}
+    assert_that(load(environ, "dialer-1").bounds.bodies, equal_to(300 * 2**20))
+    assert_that(load(environ | {"HTTP_BODIES": "1000"}, "dialer-1").bounds.bodies, equal_to(1000 * 2**20))
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,12 @@ class LimitSettings(BaseModel):
     http_body_size: Annotated[Number, above_zero(1024, unit=MIB)] = variable(
         "32", "largest body of a request", "MiB, above 0, at most 1024", shown="`32` MiB"
     )
+    http_bodies: Annotated[Number, above_zero(1024**2, unit=MIB)] = variable(
+        "192",
+        "most that is held of all bodies together, each above 64 KiB from its first byte; `HTTP_BODY_SIZE` at least",
+        "MiB, above 0, at most 1048576",
+        shown="`192` MiB",
+    )
     http_head_size: Annotated[Number, between(1, 1024), in_units(KIB)] = variable(
         "16", "largest head of a request: its URL and all header lines", "KiB, from 1 to 1024", shown="`16` KiB"
     )
@@ -63,8 +69,11 @@ class LimitSettings(BaseModel):
     @property
     def bounds(self) -> Bounds:
         """The limits of the HTTP interface."""
+        body_size = max(1, round(self.http_body_size))
         return Bounds(
-            body_size=max(1, round(self.http_body_size)),
+            body_size=body_size,
+            # Else there would be bodies that are never taken, however often they are sent.
+            bodies=max(body_size, round(self.http_bodies)),
             head_size=round(self.http_head_size),
             headers=self.http_headers,
             list_length=self.http_list_length,

@@ -13,6 +13,7 @@ class Bounds:
     """Sizes in bytes, times in seconds. What a field means is said of its variable in `settings/limits.py`."""
 
     body_size: int = 32 * MIB
+    bodies: int = 192 * MIB
     head_size: int = 16 * KIB
     headers: int = 100
     list_length: int = 10_000

@@ -55,8 +55,8 @@ PROBES = ("/healthz", "/readyz")
 
 class Admission:
     """Who may make a request now. Replies to agent requests come as fast as calls are dialed, from one caller, and are
-    counted for themselves, and so are calls that are refused: whoever has a token is not kept out by somebody who guesses
-    at the same address."""
+    counted for themselves. So are calls that are refused: who has a token is not kept out by somebody who guesses at
+    the same address."""
 
     def __init__(self, clock: IReactorTime, rate: float, *, calls_per_second: float) -> None:
         self._requests = Rates(clock, rate)

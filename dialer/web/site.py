@@ -14,6 +14,7 @@ from twisted.web.server import Request, Site
 
 from dialer.meter import Meter, Refused
 from dialer.web.answers import HttpError, write_error
+from dialer.web.bodies import Bodies
 from dialer.web.bounds import KIB, MIB, Bounds
 from dialer.web.channel import BoundedChannel
 from dialer.web.door import Door
@@ -27,7 +28,8 @@ MAX_BODY = Bounds().body_size
 """Bytes of a request body, where nothing else is configured (SPEC 3)."""
 
 SMALL_BODY = 64 * 1024
-"""Bytes that anybody may send: of a larger body it is asked first, at its head, whether its sender may call at all."""
+"""Bytes that anybody may send: of a larger body it is asked first, at its head, whether its sender may call at all, and
+whether there is room for it beside those of others. A thousand connections hold 64 MB of small ones."""
 
 MAX_UNREAD = 2 * MAX_BODY
 """Bytes of a refused body that are received and forgotten: many clients look for the answer only once they have sent
@@ -49,10 +51,13 @@ class BoundedRequest(Request):
 
     _received = 0
     _most = MAX_BODY
+    _held = 0
+    """Bytes that count among those of all bodies."""
     _refused = False
     _began = 0.0
     _answered = False
     site: BoundedSite
+    _bodies: Bodies
 
     route = NO_ROUTE
     """The path as declared, once it is known."""
@@ -77,7 +82,10 @@ class BoundedRequest(Request):
             self.method = method
             self._ask_whether_it_may_come(path)
         if length is not None and length > self._most:
-            self._refuse(too_large(self._most))
+            self._refuse(too_large(self._most), Refused.BODY_SIZE)
+        elif length is not None and length > SMALL_BODY and not channel.site.bodies.has_room(length):
+            # Those bytes are not taken before they come: who announces much and sends little keeps nobody out.
+            self._refuse(no_room(), Refused.BODIES)
         super().gotLength(0 if self._refused else length)
 
     def _ask_whether_it_may_come(self, path: bytes) -> None:
@@ -95,11 +103,28 @@ class BoundedRequest(Request):
             return
         self._received += len(data)
         if self._received > self._most:
-            self._refuse(too_large(self._most))
+            self._refuse(too_large(self._most), Refused.BODY_SIZE)
+        elif not self._has_room():
+            self._refuse(no_room(), Refused.BODIES)
         if not self._refused:
             super().handleContentChunk(data)
         elif self._received > MAX_UNREAD:
             self.loseConnection()
+
+    def _has_room(self) -> bool:
+        """Whether what has come may be held."""
+        if self._refused or self._received <= SMALL_BODY:
+            return True
+        bodies: Bodies = cast(Any, self.channel).site.bodies
+        if not bodies.take(self._received - self._held):
+            return False
+        self._held, self._bodies = self._received, bodies
+        return True
+
+    def _give_back(self) -> None:
+        if self._held:
+            self._bodies.give_back(self._held)
+            self._held = 0
 
     def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
         """Route what was not refused, nor routed before."""
@@ -124,6 +149,7 @@ class BoundedRequest(Request):
 
     def finish(self) -> None:
         """Finish, but not before the body has ended: Twisted could not tell what follows from the next request."""
+        self._give_back()
         if self.incoming is None or self.incoming.complete:
             super().finish()
         else:
@@ -134,6 +160,7 @@ class BoundedRequest(Request):
         """The client has gone."""
         if self.incoming is not None:
             self.incoming.lose()
+        self._give_back()
         super().connectionLost(reason)
 
     def _take(self, incoming: Incoming, data: bytes) -> None:
@@ -166,10 +193,15 @@ class BoundedRequest(Request):
     def _measure(self, status: str) -> None:
         self.site.meter.served(self.method.decode("latin-1"), self.route, status, monotonic() - self._began)
 
-    def _refuse(self, error: HttpError) -> None:
+    def _refuse(self, error: HttpError, reason: Refused | None = None) -> None:
         if self._refused:
             return
         self._refused = True
+        if self.content is not None:
+            # The client may still be sending for long.
+            self.content.close()
+            self.content = BytesIO()
+        self._give_back()
         # It would be told to go on sending.
         self.requestHeaders.removeHeader(b"expect")
         body = write_error(self, error)
@@ -183,9 +215,13 @@ class BoundedRequest(Request):
         channel.transport.loseWriteConnection()
         self.site = channel.site
         self._measure(str(error.status))
+        if reason is not None:
+            channel.site.refusals.refused(reason, channel.host)
 
-        if error.status == 413:
-            channel.site.refusals.refused(Refused.BODY_SIZE, channel.host)
+
+def no_room() -> HttpError:
+    """The answer to a body beside which too much is held of others."""
+    return HttpError(503, "busy", "too many large bodies are being received; try again")
 
 
 def too_large(most: int) -> HttpError:
@@ -226,6 +262,7 @@ class BoundedSite(Site):
         self.arriving = arriving
         self.admits = admits
         self.bounds = bounds
+        self.bodies = Bodies(bounds.bodies)
         clock = self.reactor
         self.refusals = refusals or Refusals(clock, meter)
         self.door = Door(clock, bounds, is_trusted=is_trusted, refused=self.refusals.refused)

@@ -31,6 +31,7 @@ T = TypeVar("T")
 
 ENVIRONMENT = {
     "HTTP_BODY_SIZE": "0.25",
+    "HTTP_BODIES": "0.3",
     "HTTP_HEAD_SIZE": "2",
     "HTTP_HEADERS": "20",
     "HTTP_LIST_LENGTH": "3",
@@ -214,6 +215,30 @@ async def test_a_body_in_chunks_is_refused_once_it_is_too_large(world: World, ca
     chunk = b"8000\r\n" + b" " * 0x8000 + b"\r\n"
     pieces = [head("POST /contact", "Transfer-Encoding: chunked"), *[chunk] * 9]
     is_error(await meets(world, "body_size", lambda: caller.ask(*pieces)), 413, "too_large")
+
+
+@sure
+async def test_while_much_is_held_of_others_a_large_body_is_told_to_come_later_and_a_small_one_is_taken(
+    world: World, caller: Caller, another: Caller
+) -> None:
+    body = json.dumps(later()).encode()
+    large = head("POST /contact", f"Content-Length: {BODY}")
+
+    bodies = world.dialer.port.factory.bodies
+
+    def both() -> tuple[Answer, Answer]:
+        with caller.connected(large, b" " * (BODY - 20_000)) as connection:
+            # It gets on until all of that is there.
+            while bodies.held < BODY - 20_000:
+                connection.sendall(b" " * 100)
+                another.get("/healthz")
+            refusal = another.ask(large, body.ljust(BODY))
+            return refusal, another.ask(head("POST /contact", f"Content-Length: {len(body)}"), body)
+
+    refusal, small = await meets(world, "bodies", both)
+    is_error(refusal, 503, "busy")
+    assert_that((refusal.headers["retry-after"], small.status), equal_to(("5", 200)))
+    assert_that(await deferToThread(another.ask, large, body.ljust(BODY)), has_properties(status=200))
 
 
 @sure

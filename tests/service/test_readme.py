@@ -218,6 +218,7 @@ SPECIFIED = {
     "PUBLIC_URL": "empty",
     "SESSION_LIFETIME": "12 h",
     "HTTP_BODY_SIZE": "32 MiB",
+    "HTTP_BODIES": "192 MiB",
     "HTTP_HEAD_SIZE": "16 KiB",
     "HTTP_HEADERS": "100",
     "HTTP_LIST_LENGTH": "10000",
