@@ -102,7 +102,7 @@ DEFAULTS = {
     "http_connections": 1000,
     "http_connections_per_address": 250,
     "http_connections_reserved": 32,
-    "http_idle_time": 60.0,
+    "http_idle_time": 75.0,
     "http_head_time": 10.0,
     "http_stall_time": 30.0,
     "http_pace": 1024.0,

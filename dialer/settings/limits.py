@@ -46,7 +46,12 @@ class LimitSettings(BaseModel):
         "connections beyond these for callers on this machine and in `TRUSTED_NETWORKS`",
         "a whole number from 0 to 10000",
     )
-    http_idle_time: Wait = variable("60", "how long a connection may be idle between requests", WAIT, shown="`60` s")
+    http_idle_time: Wait = variable(
+        "75",
+        "how long a connection may be idle between requests; above that of a proxy before the dialer",
+        WAIT,
+        shown="`75` s",
+    )
     http_head_time: Wait = variable("10", "longest time for sending the head of a request", WAIT, shown="`10` s")
     http_stall_time: Wait = variable(
         "30",
