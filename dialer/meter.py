@@ -42,6 +42,8 @@ class Refused(StrEnum):
     """This address has as many connections as it may have."""
     MADE_ROOM = "made_room"
     """An idle connection was closed for a new one."""
+    SLOW_HANDSHAKE = "slow_handshake"
+    """A client speaks no TLS, or does not go on with it."""
     HEAD_SIZE = "head_size"
     HEADERS = "headers"
     SLOW_HEAD = "slow_head"

@@ -52,7 +52,9 @@ class LimitSettings(BaseModel):
         WAIT,
         shown="`75` s",
     )
-    http_head_time: Wait = variable("10", "longest time for sending the head of a request", WAIT, shown="`10` s")
+    http_head_time: Wait = variable(
+        "10", "longest time for sending the head of a request, and for a TLS handshake", WAIT, shown="`10` s"
+    )
     http_stall_time: Wait = variable(
         "30",
         "how long a client may neither send its body nor read its answer at `HTTP_PACE`",

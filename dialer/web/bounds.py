@@ -21,8 +21,8 @@ class Bounds:
     connections_per_address: int = 250
     connections_reserved: int = 32
     idle_time: float = 75.0
-    """Above the 60 s for which nginx and the load balancers of AWS keep a connection to what is behind them: closed here
-    first, a request that they send at that moment would be lost, and their caller told 502."""
+    """Above the 60 s for which nginx and the load balancers of AWS keep a connection to what is behind them: closed
+    here first, a request that they send at that moment would be lost, and their caller told 502."""
     head_time: float = 10.0
     stall_time: float = 30.0
     pace: float = 1.0 * KIB

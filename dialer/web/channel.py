@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IHandshakeListener, IReactorTime, ISSLTransport
 from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.http import HTTPChannel
+from zope.interface import implementer
 
 from dialer.meter import Refused
 from dialer.web.answers import HttpError
@@ -40,6 +41,7 @@ BEGINNING = 64
 """Bytes of a request that are looked at for that, with line breaks that are left from the one before."""
 
 
+@implementer(IHandshakeListener)
 class BoundedChannel(HTTPChannel):
     """A connection from `host`."""
 
@@ -92,6 +94,10 @@ class BoundedChannel(HTTPChannel):
         self.valve = Valve(self._networkProducer)
         self._networkProducer = self.valve  # type: ignore[assignment]
         self._door.enter(self)
+        self._enter(State.HANDSHAKE if ISSLTransport.providedBy(self.transport) else State.IDLE)
+
+    def handshakeCompleted(self) -> None:
+        """TLS is spoken from here on."""
         self._enter(State.IDLE)
 
     def dataReceived(self, data: bytes) -> None:
@@ -259,6 +265,8 @@ class BoundedChannel(HTTPChannel):
         match self._state:
             case State.IDLE:
                 return self._began + bounds.idle_time
+            case State.HANDSHAKE:
+                return self._began + bounds.head_time
             case State.HEAD:
                 return None if self._waits else self._began + bounds.head_time
             case State.BODY:
@@ -297,6 +305,10 @@ class BoundedChannel(HTTPChannel):
             self._refused(Refused.SLOW_READER, self.host)
             self.transport.abortConnection()
         elif self._state is State.CLOSING:
+            self.transport.abortConnection()
+        elif self._state is State.HANDSHAKE:
+            # There is no way yet in which it could be told.
+            self._refused(Refused.SLOW_HANDSHAKE, self.host)
             self.transport.abortConnection()
         elif self._state is State.IDLE:
             self.loseConnection()

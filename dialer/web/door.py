@@ -22,15 +22,18 @@ from dialer.web.bounds import Bounds
 class State(IntEnum):
     """What a connection is about. Up to BODY it waits for its client, and may be closed for another."""
 
-    IDLE = 0
-    HEAD = 1
-    BODY = 2
-    ANSWER = 3
-    CLOSING = 4
+    HANDSHAKE = 0
+    """Of TLS."""
+    IDLE = 1
+    HEAD = 2
+    BODY = 3
+    ANSWER = 4
+    CLOSING = 5
 
 
-PATIENCE = {State.IDLE: 0.0, State.HEAD: 2.0, State.BODY: 10.0}
-"""Seconds for which nothing has come of it before a connection may be closed for another: a head comes at once."""
+PATIENCE = {State.IDLE: 0.0, State.HANDSHAKE: 2.0, State.HEAD: 2.0, State.BODY: 10.0}
+"""Seconds for which nothing has come of it before a connection may be closed for another: handshakes and heads come
+at once."""
 
 
 class Guest(Protocol):

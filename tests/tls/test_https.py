@@ -6,7 +6,7 @@ import socket
 import ssl
 import warnings
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,9 @@ from twisted.web.resource import Resource
 
 from dialer import health
 from dialer.environment import load
+from dialer.meter import Refused
 from dialer.tls.certificates import Certificates
+from dialer.web.bounds import Bounds
 from dialer.web.site import BoundedSite
 from tests.conftest import wait_for
 from tests.tls.authority import Authority, age, replace
@@ -43,9 +45,11 @@ class Hello(Resource):
 class Server:
     """The interface on a free port, with the certificates of `files`."""
 
-    def __init__(self, reactor: Any, files: dict[str, str]) -> None:
+    def __init__(self, reactor: Any, files: dict[str, str], bounds: Bounds) -> None:
         self.certificates = Certificates(reactor, load(REAL | files, "dialer-1"))
-        self.port = reactor.listenTCP(0, self.certificates.wrap(BoundedSite(Hello(), Told())), interface="127.0.0.1")
+        self.told = Told()
+        site = BoundedSite(Hello(), self.told, bounds=bounds)
+        self.port = reactor.listenTCP(0, self.certificates.wrap(site), interface="127.0.0.1")
 
     @property
     def number(self) -> int:
@@ -119,8 +123,8 @@ def own(authority: Authority) -> dict[str, str]:
 def servers(reactor: Any) -> Iterator[Any]:
     started: list[Server] = []
 
-    def start(files: dict[str, str]) -> Server:
-        started.append(Server(reactor, files))
+    def start(files: dict[str, str], bounds: Bounds = Bounds()) -> Server:  # noqa: B008  frozen
+        started.append(Server(reactor, files, bounds))
         return started[-1]
 
     yield start
@@ -240,6 +244,54 @@ async def test_a_body_that_is_too_large_is_refused_before_it_is_sent(
         answer = await deferToThread(client.ask, head)
     assert_that(answer, starts_with("HTTP/1.1 413 "))
     assert_that(answer, contains_string('"code":"too_large"'))
+
+
+# --- time
+
+
+def hello(authority: Authority) -> bytes:
+    """What a client begins its handshake with."""
+    sent = ssl.MemoryBIO()
+    client = trusting(authority).wrap_bio(ssl.MemoryBIO(), sent, server_hostname="dialer.example")
+    with pytest.raises(ssl.SSLWantReadError):
+        client.do_handshake()
+    return sent.read()
+
+
+@pytest.mark.parametrize("part", [0.0, 0.5, 1.0], ids=["never begun", "half a hello", "a hello alone"])
+@sure
+async def test_who_does_not_go_on_with_the_handshake_is_closed_after_the_time_for_a_head(
+    servers: Any, authority: Authority, own: dict[str, str], part: float
+) -> None:
+    server = servers(own, Bounds(head_time=0.3))
+    begun = hello(authority)
+
+    def wait_for_the_end() -> None:
+        with closing(socket.create_connection(("127.0.0.1", server.number), timeout=PATIENCE)) as connection:
+            connection.sendall(begun[: int(len(begun) * part)])
+            try:
+                while connection.recv(65536):
+                    pass
+            except ConnectionResetError:
+                pass
+
+    await deferToThread(wait_for_the_end)
+    assert_that(server.told.of("refused"), equal_to([(Refused.SLOW_HANDSHAKE,)]))
+
+
+@sure
+async def test_after_the_handshake_a_connection_may_be_idle_for_longer(
+    servers: Any, authority: Authority, own: dict[str, str]
+) -> None:
+    server = servers(own, Bounds(head_time=0.3))
+    client = await deferToThread(Client, server, trusting(authority))
+    with closing(client.socket):
+        # Whoever began at the same time and did not get so far is closed by now.
+        other = socket.create_connection(("127.0.0.1", server.number), timeout=PATIENCE)
+        with closing(other), suppress(ConnectionResetError):
+            await deferToThread(other.recv, 1)
+        assert_that(server.told.of("refused"), has_length(1))
+        assert_that(await deferToThread(client.ask), contains_string("hello over TLS"))
 
 
 # --- clients with certificates

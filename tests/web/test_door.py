@@ -87,7 +87,7 @@ def test_a_newcomer_gets_the_place_of_who_was_idle_for_longest() -> None:
     assert_that(house.told, contains_exactly((Refused.MADE_ROOM, "198.51.100.1")))
 
 
-@pytest.mark.parametrize("state", [State.HEAD, State.BODY])
+@pytest.mark.parametrize("state", [State.HANDSHAKE, State.HEAD, State.BODY])
 def test_who_gets_on_with_nothing_makes_room_but_not_at_once(state: State) -> None:
     house = House()
     guests = [house.enter(f"198.51.100.{number}", state) for number in range(3)]
@@ -140,5 +140,5 @@ def test_who_left_twice_is_counted_once() -> None:
 
 
 def test_every_state_that_waits_for_its_client_may_have_to_make_room() -> None:
-    waiting: Any = {State.IDLE, State.HEAD, State.BODY}
+    waiting: Any = {State.HANDSHAKE, State.IDLE, State.HEAD, State.BODY}
     assert_that(set(PATIENCE), equal_to(waiting))
