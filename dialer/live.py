@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Awaitable, Callable
 
 from attrs import frozen
@@ -20,9 +21,17 @@ EVERY = 1.0
 MOST = 200
 """Who may look at the same time. Each costs a comparison of two pictures a second, and a connection."""
 
+MOST_OF_ONE = MOST // 2
+"""How many of them one caller may be, so that nobody keeps all others out by looking: all who share a token, or an
+address."""
+
 
 class TooManyLook(DialerError):
     """As many as may look at the dialer at the same time do."""
+
+
+class OneLooksTooMuch(TooManyLook):
+    """One caller looks at the dialer as many times as it may."""
 
 
 @frozen(eq=False)
@@ -42,26 +51,33 @@ class Live:
         self._clock = clock
         self._take = take
         self._viewers: set[Viewer] = set()
+        self._by_caller: Counter[str] = Counter()
         self._pause: Deferred[None] | None = None
         self._at_work = False
         self._number = 0
         self.latest: Shot | None = None
         """The last shot; None when none was taken since somebody looks."""
 
-    def look(self) -> Viewer:
-        """Begin to look. Raises TooManyLook."""
+    def look(self, caller: str) -> Viewer:
+        """Begin to look. Raises TooManyLook, and OneLooksTooMuch when that is this caller's own doing."""
+        if self._by_caller.get(caller, 0) >= MOST_OF_ONE:
+            raise OneLooksTooMuch(f"{caller} already looks at this dialer {MOST_OF_ONE} times")
         if len(self._viewers) >= MOST:
             raise TooManyLook(f"{MOST} already look at this dialer")
-        viewer = Viewer(self, Bell(self._clock))
+        viewer = Viewer(self, Bell(self._clock), caller)
         self._viewers.add(viewer)
+        self._by_caller[caller] += 1
         if not self._at_work:
             self._at_work = True
             Deferred.fromCoroutine(self._work())
         return viewer
 
     def leave(self, viewer: Viewer) -> None:
-        """It looks no more."""
+        """It looks no more, having looked until now."""
         self._viewers.discard(viewer)
+        self._by_caller[viewer.caller] -= 1
+        if not self._by_caller[viewer.caller]:
+            del self._by_caller[viewer.caller]
         if not self._viewers and self._pause is not None:
             self._pause.cancel()
 
@@ -98,9 +114,10 @@ class Live:
 class Viewer:
     """Who looks: told that there is a new shot, and never kept more than the latest for."""
 
-    def __init__(self, live: Live, bell: Bell) -> None:
+    def __init__(self, live: Live, bell: Bell, caller: str) -> None:
         self._live = live
         self._bell = bell
+        self.caller = caller
         self.gone = False
 
     async def next(self, seen: Shot | None, seconds: float) -> Shot | None:

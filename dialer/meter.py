@@ -55,6 +55,8 @@ class Refused(StrEnum):
     """The client does not read its answer."""
     LIST_LENGTH = "list_length"
     RATE = "rate"
+    VIEWERS = "viewers"
+    """As many look at the dialer as may at the same time, or one caller as often as it may."""
     BUSY = "busy"
     """Others wait for the database already, as many as may."""
 

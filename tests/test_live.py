@@ -8,7 +8,7 @@ from hamcrest import assert_that, calling, equal_to, is_, none, raises, same_ins
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
-from dialer.live import EVERY, MOST, Live, Shot, TooManyLook, Viewer
+from dialer.live import EVERY, MOST, MOST_OF_ONE, Live, OneLooksTooMuch, Shot, TooManyLook, Viewer
 from dialer.picture import Picture
 from tests.hygiene import LoggedFailures
 
@@ -52,7 +52,7 @@ def studio() -> Studio:
 def test_no_picture_is_taken_while_nobody_looks(studio: Studio) -> None:
     studio.pass_seconds(10)
     assert_that(studio.taken, is_(0))
-    viewer = studio.live.look()
+    viewer = studio.live.look("a")
     studio.pass_seconds(2)
     viewer.leave()
     taken = studio.taken
@@ -62,21 +62,31 @@ def test_no_picture_is_taken_while_nobody_looks(studio: Studio) -> None:
 
 
 def test_one_picture_a_second_is_for_all(studio: Studio) -> None:
-    for _ in range(MOST):
-        studio.live.look()
+    for number in range(MOST):
+        studio.live.look(str(number))
     studio.pass_seconds(5)
     assert_that(studio.taken, is_(6))
 
 
 def test_only_so_many_look_at_the_same_time(studio: Studio) -> None:
-    viewers = [studio.live.look() for _ in range(MOST)]
-    assert_that(calling(studio.live.look), raises(TooManyLook))
+    viewers = [studio.live.look(str(number)) for number in range(MOST)]
+    assert_that(calling(studio.live.look).with_args("a"), raises(TooManyLook))
     viewers[0].leave()
-    studio.live.look()
+    studio.live.look("a")
+
+
+def test_one_caller_looks_only_so_many_times_and_others_still_may(studio: Studio) -> None:
+    viewers = [studio.live.look("a") for _ in range(MOST_OF_ONE)]
+    assert_that(calling(studio.live.look).with_args("a"), raises(OneLooksTooMuch))
+    studio.live.look("b")
+    for _ in range(2):
+        viewers[0].leave()
+    studio.live.look("a")
+    assert_that(calling(studio.live.look).with_args("a"), raises(OneLooksTooMuch))
 
 
 def test_a_viewer_is_told_of_the_latest_that_differs_from_what_was_seen(studio: Studio) -> None:
-    viewer = studio.live.look()
+    viewer = studio.live.look("a")
     (first,) = studio.next(viewer, None)
     told = studio.next(viewer, first)
     studio.pass_seconds(2)
@@ -94,7 +104,7 @@ def test_a_viewer_is_told_of_the_latest_that_differs_from_what_was_seen(studio: 
 
 
 def test_a_viewer_is_told_that_there_was_nothing_new(studio: Studio) -> None:
-    viewer = studio.live.look()
+    viewer = studio.live.look("a")
     (first,) = studio.next(viewer, None)
     told = studio.next(viewer, first, 3.0)
     studio.pass_seconds(3)
@@ -102,7 +112,7 @@ def test_a_viewer_is_told_that_there_was_nothing_new(studio: Studio) -> None:
 
 
 def test_a_viewer_that_leaves_is_told_so_at_once(studio: Studio) -> None:
-    viewer = studio.live.look()
+    viewer = studio.live.look("a")
     (first,) = studio.next(viewer, None)
     told = studio.next(viewer, first)
     viewer.leave()
@@ -112,11 +122,11 @@ def test_a_viewer_that_leaves_is_told_so_at_once(studio: Studio) -> None:
 
 def test_a_picture_that_takes_long_is_waited_for_and_not_taken_twice(studio: Studio) -> None:
     studio.slow = Deferred()
-    viewer = studio.live.look()
+    viewer = studio.live.look("a")
     studio.pass_seconds(5)
     # The last one leaves and another comes, all while it is being taken.
     viewer.leave()
-    viewer = studio.live.look()
+    viewer = studio.live.look("a")
     studio.pass_seconds(5)
     assert_that(studio.taken, is_(1))
     studio.slow.callback(None)
@@ -129,7 +139,7 @@ def test_a_picture_that_cannot_be_taken_is_logged_and_the_next_one_is_taken(
     studio: Studio, logged_failures: LoggedFailures
 ) -> None:
     studio.picture = ZeroDivisionError()
-    viewer = studio.live.look()
+    viewer = studio.live.look("a")
     told = studio.next(viewer, None)
     studio.pass_seconds(1)
     studio.picture = Picture()
@@ -140,12 +150,12 @@ def test_a_picture_that_cannot_be_taken_is_logged_and_the_next_one_is_taken(
 
 
 def test_who_begins_to_look_is_not_told_what_was_so_when_somebody_looked_last(studio: Studio) -> None:
-    viewer = studio.live.look()
+    viewer = studio.live.look("a")
     viewer.leave()
     studio.picture = Picture({"rate": 7})
     studio.slow = Deferred()
     studio.pass_seconds(100)
-    told = studio.next(studio.live.look(), None)
+    told = studio.next(studio.live.look("a"), None)
     assert_that(studio.live.latest, is_(none()))
     studio.slow.callback(None)
     studio.pass_seconds(1)

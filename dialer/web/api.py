@@ -30,13 +30,13 @@ from dialer.web.contacts import Contacts
 from dialer.web.docs import Docs
 from dialer.web.endpoint import Endpoint, endpoints_of, template_of
 from dialer.web.explain import Explain
-from dialer.web.gate import Caller, Gate, peer
+from dialer.web.gate import Caller, Gate, counted_as, peer
 from dialer.web.health import Health
 from dialer.web.incoming import BodyLost
 from dialer.web.listing import Listing
 from dialer.web.metrics import Metrics
 from dialer.web.notifications import Notifications
-from dialer.web.pages import Pages
+from dialer.web.pages import Pages, TooManyViewers
 from dialer.web.posted import media_type
 from dialer.web.rate import TooMany
 from dialer.web.replies import Replies
@@ -172,7 +172,7 @@ class Api:
         try:
             declared = template_of(endpoint.path)
             caller = request.caller = self._let_in(request, request.method, endpoint.scope, declared)
-            self._admit(_counted_as(caller, request), endpoint)
+            self._admit(counted_as(request), endpoint)
             value = await handler(request, **parts)
             if isinstance(value, Streamed):
                 return partial(self._stream, None if caller is None else caller.session, request, value)
@@ -191,6 +191,8 @@ class Api:
                 self._refused(Refused.RATE, peer(request))
             case TooLong():
                 self._refused(Refused.LIST_LENGTH, peer(request))
+            case TooManyViewers():
+                self._refused(Refused.VIEWERS, peer(request))
             case Busy():
                 self._refused(Refused.BUSY, peer(request))
 
@@ -260,8 +262,3 @@ def _no_database(error: DatabaseError) -> HttpError:
     if isinstance(error, Busy):
         return HttpError(503, "busy", "too many others are asking; try again")
     return HttpError(503, "database_down", "the database cannot be reached; try again")
-
-
-def _counted_as(caller: Caller | None, request: IRequest) -> str:
-    """Who has made a request: a token, or an address when nothing is shown."""
-    return peer(request) if caller is None or caller.anybody else f"token {caller.name}"

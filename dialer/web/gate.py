@@ -154,6 +154,12 @@ def may_read(request: IRequest) -> bool:
     return caller is not None and Scope.READ in caller.scopes
 
 
+def counted_as(request: IRequest) -> str:
+    """Whose the request is where requests are counted: a token's, or an address's when nothing is shown."""
+    caller: Caller | None = getattr(request, "caller", None)
+    return neighbourhood(peer(request)) if caller is None or caller.anybody else f"token {caller.name}"
+
+
 def peer(request: IRequest) -> str:
     """The address at the other end of the connection. What headers say of others before it counts for nothing."""
     return str(getattr(cast(Any, request).getClientAddress(), "host", "a local socket"))

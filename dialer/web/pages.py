@@ -11,10 +11,11 @@ from importlib.resources import files
 
 from twisted.web.iweb import IRequest
 
-from dialer.live import Live, TooManyLook, Viewer
-from dialer.web.answers import Content, HttpError
+from dialer.live import Live, OneLooksTooMuch, TooManyLook, Viewer
+from dialer.web.answers import RETRY_AFTER, Content, HttpError
 from dialer.web.endpoint import Scope, endpoint
 from dialer.web.events import RETRY, Telling, beat
+from dialer.web.gate import counted_as
 from dialer.web.streaming import Streamed
 
 HEARTBEAT = 5.0
@@ -40,6 +41,14 @@ HTML = {"text/html": None}
 ASSETS = {"text/javascript": None, "text/css": None, "image/svg+xml": None}
 
 EVENT_STREAM = "text/event-stream; charset=utf-8"
+
+
+class TooManyViewers(HttpError):
+    """Too many look: 429 when it is one caller, else 503."""
+
+    def __init__(self, many: TooManyLook) -> None:
+        status = 429 if isinstance(many, OneLooksTooMuch) else 503
+        super().__init__(status, "too_many", str(many), headers={"Retry-After": str(RETRY_AFTER)})
 
 
 class Pages:
@@ -80,13 +89,15 @@ class Pages:
             raise HttpError(404, "not_found", f"there is no file {name!r}")
         return content
 
-    @endpoint("GET", "/events", scope=Scope.READ, answers={"text/event-stream": None}, errors=[503], for_browsers=True)
-    async def get_events(self, request: IRequest) -> object:  # noqa: ARG002
+    @endpoint(
+        "GET", "/events", scope=Scope.READ, answers={"text/event-stream": None}, errors=[429, 503], for_browsers=True
+    )
+    async def get_events(self, request: IRequest) -> object:
         """What the dashboard shows, as server-sent events: all of it first, then what has changed."""
         try:
-            viewer = self._live.look()
+            viewer = self._live.look(counted_as(request))
         except TooManyLook as many:
-            raise HttpError(503, "too_many", str(many)) from many
+            raise TooManyViewers(many) from many
         # A proxy must pass on each event as it comes.
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         return Streamed(EVENT_STREAM, self._events(viewer), headers, viewer.leave)

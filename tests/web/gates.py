@@ -84,7 +84,8 @@ class Served:
     tokens: str = ""
     trusted: str = ""
     public: tuple[str, ...] = ()
-    groups: tuple[type, ...] = ()
+    groups: tuple[Any, ...] = ()
+    """Classes, for each of which something stands in, and instances, which are served as they are."""
     lifetime: float = 3600.0
     rate: float = 0.0
     bounds: Bounds = field(factory=Bounds)
@@ -104,7 +105,11 @@ class Served:
             self.clock, parse_tokens(self.tokens), parse_networks(self.trusted), origins, self.sessions, cookie
         )
         groups: list[object] = [
-            SignIn(self.clock, self.gate, self.sessions, cookie) if group is SignIn else StandIn(group, self.called)
+            group
+            if not isinstance(group, type)
+            else SignIn(self.clock, self.gate, self.sessions, cookie)
+            if group is SignIn
+            else StandIn(group, self.called)
             for group in self.groups
         ]
         refusals = Refusals(self.clock, self.told)
