@@ -504,7 +504,7 @@ class Parts:
                 Health(status),
                 Metrics(Exposition(reactor, registry, measured, figures)),
                 SignIn(clock, gate, self.sessions, cookie),
-                Docs(lambda: describe(ENDPOINTS, asks_for_tokens=gate.asks)),
+                Docs(lambda: describe(ENDPOINTS, asks_for_tokens=gate.asks, bounds=bounds)),
                 Pages(Live(clock, photographer.take)),
             ],
             gate,

@@ -11,7 +11,7 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode
 
 from dialer.web.endpoint import Endpoint
 from dialer.web.leniency import either_spelling
-from dialer.web.schema import Posted
+from dialer.web.schema import ContactList, Posted
 from dialer.web.shown import Error
 from dialer.web.webhooks import Webhook
 
@@ -22,9 +22,11 @@ SCHEMAS = "#/components/schemas/"
 
 
 class Schemas:
-    """`components` are the schemas that have a name, the others refer to them."""
+    """`components` are the schemas that have a name, the others refer to them. A list that is stored whole or not at
+    all may have `list_length` contacts."""
 
-    def __init__(self, endpoints: Sequence[Endpoint], webhooks: Sequence[Webhook]) -> None:
+    def __init__(self, endpoints: Sequence[Endpoint], webhooks: Sequence[Webhook], *, list_length: int) -> None:
+        self._list_length = list_length
         # By their ids, for not all types have a hash. They outlive this: the endpoints name them.
         types: list[tuple[int, JsonSchemaMode, TypeAdapter[Any]]] = [
             (id(kind), mode, TypeAdapter(kind)) for kind, mode in _types(endpoints, webhooks)
@@ -52,7 +54,7 @@ class Schemas:
     def taken(self, kind: Any) -> Json:
         """The schema of what may be posted."""
         schema: Json = self._spelled({"type": "string"} if kind is None else self._made[id(kind), "validation"])
-        return schema
+        return schema | {"maxItems": self._list_length} if kind is ContactList else schema
 
     def answered(self, kind: Any) -> Json:
         """The schema of what is answered or sent."""

@@ -14,24 +14,24 @@ from pydantic.alias_generators import to_camel
 
 from dialer import rules
 from dialer.web.answers import RETRY_AFTER
+from dialer.web.bounds import Bounds
 from dialer.web.components import Schemas
 from dialer.web.endpoint import JSON, PART, Endpoint, Scope, template_of
 from dialer.web.query import LARGEST_ID
 from dialer.web.shown import Error
-from dialer.web.site import MAX_BODY
+from dialer.web.site import in_words
 from dialer.web.webhooks import WEBHOOKS, Webhook
 
 Json = dict[str, Any]
 
-ABOUT = f"""\
+ABOUT = """\
 Contacts come in, are called through EFSwitch, and their outcomes are told. What the dialer itself asks of a voice
 connector (VC), and tells other receivers, is described as webhooks.
 
 JSON in UTF-8, names in camelCase. In what is posted, unknown and null fields are ignored, an empty text is none where a
 text is optional, and each name may be spelled in snake_case instead (`customer_number` for `customerNumber`); both
 spellings with different values are refused. A whole number is written without a decimal point. A body may have
-{MAX_BODY // 2**20} MiB, where nothing else is configured, a list in CSV or JSON lines any length. Answers may get
-further fields.
+{body_size}, a list in CSV or JSON lines any length. Answers may get further fields.
 
 Every refusal and failure is answered with an error object. Whatever is called may be answered 404 for an unknown path,
 405 for another method, 413 for a body that is too large, 408, 414 and 431 for a request that comes too slowly or whose
@@ -111,18 +111,24 @@ _RETRY_AFTER = {
 
 
 def describe(
-    endpoints: Sequence[Endpoint], webhooks: Sequence[Webhook] = WEBHOOKS, *, asks_for_tokens: bool = False
+    endpoints: Sequence[Endpoint],
+    webhooks: Sequence[Webhook] = WEBHOOKS,
+    *,
+    asks_for_tokens: bool = False,
+    bounds: Bounds = Bounds(),  # noqa: B008  frozen
 ) -> Json:
     """The document, a JSON value. It leaves out what is there for the dialer's own pages."""
     endpoints = [each for each in endpoints if not each.for_browsers]
-    schemas = Schemas(endpoints, webhooks)
+    schemas = Schemas(endpoints, webhooks, list_length=bounds.list_length)
     paths: Json = {}
     for each in endpoints:
         for path in each.paths:
             paths.setdefault(template_of(path), {})[each.method.lower()] = _operation(
                 each, path, schemas, asks_for_tokens
             )
-    about = ABOUT + (TOKENS_ARE_ASKED_FOR if asks_for_tokens else NOBODY_IS_ASKED)
+    about = ABOUT.format(body_size=in_words(bounds.body_size)) + (
+        TOKENS_ARE_ASKED_FOR if asks_for_tokens else NOBODY_IS_ASKED
+    )
     return {
         "openapi": "3.1.0",
         "info": {"title": "dialer", "version": version("dialer"), "description": about},

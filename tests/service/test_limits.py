@@ -249,6 +249,8 @@ async def test_a_list_that_is_too_long_is_refused_and_nothing_of_it_stored(world
     assert_that(found.body["error"]["message"], contains_string("more than 3"))
     assert_that((await world.get(f"/contact/{contacts[0]['id']}")).status, equal_to(404))
     assert_that((await deferToThread(caller.post, *contacts[:3])).body, equal_to({"accepted": 3, "duplicates": 0}))
+    described = (await world.get("/openapi.json")).body["paths"]["/contacts"]["post"]["requestBody"]["content"]
+    assert_that(described["application/json"]["schema"], has_entries(type="array", maxItems=3))
 
 
 # -- time

@@ -31,6 +31,7 @@ from hamcrest import (
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from dialer.web.api import ENDPOINTS
+from dialer.web.bounds import Bounds
 from dialer.web.endpoint import Endpoint, Scope, endpoint, endpoints_of
 from dialer.web.openapi import FAILURES, PARTS, describe
 from dialer.web.schema import parse_contact, parse_reply
@@ -275,6 +276,13 @@ def test_a_list_is_described_by_its_longest_length() -> None:
     schema = DOCUMENT["paths"]["/contacts"]["post"]["requestBody"]["content"]["application/json"]["schema"]
     assert_that(schema["maxItems"], is_(10_000))
     assert_that(list(Contract(DOCUMENT).validator(schema).iter_errors([IVR] * 10_001)), has_length(1))
+
+
+def test_the_limits_are_described_as_they_are_configured() -> None:
+    document = describe(ENDPOINTS, bounds=Bounds(list_length=3, body_size=2**18))
+    schema = document["paths"]["/contacts"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    assert_that(schema["maxItems"], is_(3))
+    assert_that(document["info"]["description"], contains_string("A body may have\n256 KiB, a list in CSV"))
 
 
 def test_the_scopes_are_told() -> None:
