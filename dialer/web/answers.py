@@ -15,6 +15,8 @@ from twisted.web.http import CACHED
 from twisted.web.iweb import IRequest
 
 from dialer.errors import DialerError
+from dialer.store.errors import DatabaseError
+from dialer.store.share import Busy
 
 RETRY_AFTER = 5
 """Seconds that a 503 asks its caller to wait."""
@@ -46,6 +48,13 @@ class HttpError(DialerError):
         if self.index is not None:
             error["index"] = self.index
         return {"error": error}
+
+
+def no_database(error: DatabaseError, *, advice: str = "try again") -> HttpError:
+    """The answer when the database has not served a request, or was not asked as too many others wait for it."""
+    if isinstance(error, Busy):
+        return HttpError(503, "busy", f"too many others are asking; {advice}")
+    return HttpError(503, "database_down", f"the database cannot be reached; {advice}")
 
 
 def shown(value: object) -> object:

@@ -24,7 +24,7 @@ from dialer.store.database import DatabaseError
 from dialer.store.outbox import NotResendable
 from dialer.store.share import Busy
 from dialer.throttle import ThrottleClosed
-from dialer.web.answers import Answer, Content, HttpError, finish, write_content, write_error, write_json
+from dialer.web.answers import Answer, Content, HttpError, finish, no_database, write_content, write_error, write_json
 from dialer.web.campaigns import Campaigns
 from dialer.web.contacts import Contacts
 from dialer.web.docs import Docs
@@ -193,7 +193,7 @@ class Api:
                 self._refused(Refused.LIST_LENGTH, peer(request))
             case TooManyViewers():
                 self._refused(Refused.VIEWERS, peer(request))
-            case Busy():
+            case Busy() | HttpError(__cause__=Busy()):
                 self._refused(Refused.BUSY, peer(request))
 
     def _stream(self, session: Session | None, request: Any, streamed: Streamed) -> None:
@@ -238,7 +238,7 @@ class Api:
             case EFSwitchDown():
                 return HttpError(500, "efswitch_down", str(error))
             case DatabaseError():
-                return _no_database(error)
+                return no_database(error)
             case Stopping() | Dropped() | ThrottleClosed():
                 return HttpError(503, "stopping", "the dialer is stopping; try again")
         self.log.failure("Request failed")
@@ -256,9 +256,3 @@ class Api:
             case _:
                 error = HttpError(problem.code or 500, "http", problem.description or "refused")
         finish(request, write_error(request, error))
-
-
-def _no_database(error: DatabaseError) -> HttpError:
-    if isinstance(error, Busy):
-        return HttpError(503, "busy", "too many others are asking; try again")
-    return HttpError(503, "database_down", "the database cannot be reached; try again")

@@ -109,7 +109,8 @@ class Uploaded(Accepted):
 
 
 class UploadedInPart(Shown):
-    """The database was lost: of a list in CSV or JSON lines the counts so far, of one in JSON the error alone."""
+    """The database was lost, or too many wait for it: of a list in CSV or JSON lines the counts so far, of one in JSON
+    the error alone."""
 
     model_config = ConfigDict(json_schema_extra=lambda schema: schema.update(required=["error"]))
 

@@ -15,7 +15,7 @@ from dialer.lists.columns import value_of
 from dialer.lists.reading import CSV, CsvReader, JsonLinesReader, Reader, Row
 from dialer.store.contacts import ADD_AT_ONCE, Added, ContactClash, ContactStore
 from dialer.store.database import DatabaseError
-from dialer.web.answers import Answer, HttpError
+from dialer.web.answers import HttpError, no_database
 from dialer.web.incoming import BodyLost, Incoming
 from dialer.web.query import Query, parse_query, whole
 from dialer.web.schema import STEP, STEP_TEXT, ContactIn, Invalid, parse_contact
@@ -79,6 +79,18 @@ class Counts:
         return {**counts, "rejectedRows": rows}
 
 
+class StoredInPart(HttpError):
+    """The database has not stored the rest of a list. The answer has the counts so far."""
+
+    def __init__(self, error: DatabaseError, counts: Counts) -> None:
+        told = no_database(error, advice="send the list again, nothing is stored twice")
+        super().__init__(told.status, told.code, str(told))
+        self._counts = counts
+
+    def body(self) -> dict[str, Any]:
+        return self._counts.shown() | super().body()
+
+
 class Uploads:
     """Stores lists. `on_contacts` is called after contacts were stored."""
 
@@ -90,7 +102,8 @@ class Uploads:
         self._turns = DeferredSemaphore(STORING)
 
     async def take(self, body: Incoming, reader: Reader) -> object:
-        """Read a list to its end; the answer. Fails with ListError when the list as a whole cannot be read.
+        """Read a list to its end; the answer. Fails with ListError when the list as a whole cannot be read, and with
+        StoredInPart when the database does not go along.
 
         Each batch is a transaction of its own, and a list may be sent again: what was stored is counted as duplicate.
         """
@@ -109,9 +122,8 @@ class Uploads:
                 rejected=upload.counts.rejected,
             )
             raise
-        except DatabaseError:
-            message = "the database cannot be reached; send the list again, nothing is stored twice"
-            return Answer(503, upload.counts.shown() | HttpError(503, "database_down", message).body())
+        except DatabaseError as error:
+            raise StoredInPart(error, upload.counts) from error
         return upload.counts.shown()
 
 
