@@ -13,7 +13,7 @@ ENOUGH = 65_536
 
 
 class BodyLost(DialerError):
-    """The client went away before its body had ended."""
+    """The client went away before its body had ended, or was read."""
 
 
 class Incoming:

@@ -9,6 +9,7 @@ from twisted.web.iweb import IRequest
 
 from dialer.web.answers import HttpError
 from dialer.web.endpoint import JSON
+from dialer.web.incoming import BodyLost
 from dialer.web.schema import parse_json, parse_json_steps
 
 
@@ -24,7 +25,8 @@ def media_type(given: bytes) -> str:
 
 
 def posted(request: IRequest) -> object:
-    """The JSON of a request's body. Fails with Invalid (400) or an HttpError 415."""
+    """The JSON of a request's body. Fails with Invalid (400), an HttpError 415, or BodyLost when nobody is there any
+    more."""
     return parse_json(_json_body(request))
 
 
@@ -38,5 +40,8 @@ def _json_body(request: IRequest, others: Sequence[str] = ()) -> bytes:
         wanted = " or ".join((JSON, *others))
         raise HttpError(415, "unsupported_media_type", f"send {wanted}", field="Content-Type")
     content: Any = request.content
+    if content.closed:
+        # Lists wait for their turn, and not all of their clients do.
+        raise BodyLost("the client went away before its request was read")
     body: bytes = content.read()
     return body

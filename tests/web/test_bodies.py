@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from attrs import define, field
-from hamcrest import assert_that, equal_to, has_length, is_
+from hamcrest import assert_that, contains_exactly, equal_to, has_length, is_
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone
 from twisted.internet.task import Clock
@@ -20,6 +20,8 @@ from dialer.web.bodies import Bodies
 from dialer.web.bounds import KIB, Bounds
 from dialer.web.channel import LINGER
 from dialer.web.endpoint import Scope, endpoint
+from dialer.web.incoming import BodyLost
+from dialer.web.posted import posted
 from dialer.web.site import SMALL_BODY, BoundedSite
 from tests.told import Told
 from tests.web.gates import Answer, Transport, answer, head, open_gate
@@ -40,6 +42,24 @@ class Lists:
         """What the test gives."""
         self.asked.append(Deferred())
         return {"size": len(request.content.read()), "said": await self.asked[-1]}
+
+
+@define
+class Late:
+    """A group with one endpoint, which reads what was posted once a test says so."""
+
+    turn: Deferred[None] = field(factory=Deferred)
+    failed: list[str] = field(factory=list)
+
+    @endpoint("POST", "/lists", scope=Scope.CONTACTS)
+    async def post_list(self, request: Any) -> object:
+        """Nothing."""
+        await self.turn
+        try:
+            return posted(request)
+        except BodyLost as lost:
+            self.failed.append(str(lost))
+            raise
 
 
 @define
@@ -80,7 +100,7 @@ class House:
     """A server in memory."""
 
     clock: Clock = field(factory=Clock)
-    lists: Lists = field(factory=Lists)
+    lists: Any = field(factory=Lists)
     told: Told = field(factory=Told)
     site: BoundedSite = field(init=False)
 
@@ -230,6 +250,13 @@ def test_whatever_ends_a_request_gives_its_bytes_back_once(end: Callable[[House]
     end(house)
     assert_that(house.held, is_(0))
     logged_failures.flush(TimeoutError)
+
+
+def test_a_client_that_leaves_before_its_body_is_read_leaves_no_failure_in_the_log() -> None:
+    house = House(lists=Late())
+    house.sending(LARGE).leave()
+    house.lists.turn.callback(None)
+    assert_that(house.lists.failed, contains_exactly("the client went away before its request was read"))
 
 
 def test_a_connection_that_goes_on_gives_back_after_each_request() -> None:
