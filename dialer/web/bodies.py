@@ -7,13 +7,13 @@ class Bodies:
     """At most `most` bytes. Each request gives back what it took, however it ends."""
 
     def __init__(self, most: int) -> None:
-        self._most = most
+        self.most = most
         self.held = 0
         """Bytes that are taken."""
 
     def has_room(self, size: int) -> bool:
         """Whether so many bytes could be taken now."""
-        return self.held + size <= self._most
+        return self.held + size <= self.most
 
     def take(self, size: int) -> bool:
         """Take so many; False, and nothing is taken, when there are not."""

@@ -35,6 +35,10 @@ MAX_UNREAD = 2 * MAX_BODY
 """Bytes of a refused body that are received and forgotten: many clients look for the answer only once they have sent
 everything, and would find the connection broken instead."""
 
+UPLOAD = 2 * MIB
+"""Bytes that a body which is taken as it arrives counts as, however long it is: what waits to be read, a row that has
+not ended, and a batch of rows that waits for the database."""
+
 NO_ROUTE = "none"
 """In place of the path that was declared, when none was: what was asked for could be anything."""
 
@@ -73,17 +77,21 @@ class BoundedRequest(Request):
         method, target, version = channel._command, channel._path, channel._version
         self._most = channel.site.bounds.body_size
         path = target.split(b"?")[0]
-        if channel.site.arriving(method, path, self.getHeader(b"content-type") or b""):
+        bodies: Bodies = channel.site.bodies
+        arrives = channel.site.arriving(method, path, self.getHeader(b"content-type") or b"")
+        if arrives and self._hold(min(UPLOAD, bodies.most)):
             self.incoming = Incoming(channel.hold_up, channel.let_go_on)
             self.content = BytesIO()
             super().requestReceived(method, target, version)
             return
-        if length is None or length > SMALL_BODY:
-            self.method = method
+        self.method = method
+        if arrives:
+            self._refuse(no_room(), Refused.BODIES)
+        elif length is None or length > SMALL_BODY:
             self._ask_whether_it_may_come(path)
         if length is not None and length > self._most:
             self._refuse(too_large(self._most), Refused.BODY_SIZE)
-        elif length is not None and length > SMALL_BODY and not channel.site.bodies.has_room(length):
+        elif length is not None and length > SMALL_BODY and not bodies.has_room(length):
             # Those bytes are not taken before they come: who announces much and sends little keeps nobody out.
             self._refuse(no_room(), Refused.BODIES)
         super().gotLength(0 if self._refused else length)
@@ -104,21 +112,19 @@ class BoundedRequest(Request):
         self._received += len(data)
         if self._received > self._most:
             self._refuse(too_large(self._most), Refused.BODY_SIZE)
-        elif not self._has_room():
+        elif not self._refused and self._received > SMALL_BODY and not self._hold(self._received):
             self._refuse(no_room(), Refused.BODIES)
         if not self._refused:
             super().handleContentChunk(data)
         elif self._received > MAX_UNREAD:
             self.loseConnection()
 
-    def _has_room(self) -> bool:
-        """Whether what has come may be held."""
-        if self._refused or self._received <= SMALL_BODY:
-            return True
+    def _hold(self, size: int) -> bool:
+        """Whether so many bytes of the body may be held."""
         bodies: Bodies = cast(Any, self.channel).site.bodies
-        if not bodies.take(self._received - self._held):
+        if not bodies.take(size - self._held):
             return False
-        self._held, self._bodies = self._received, bodies
+        self._held, self._bodies = size, bodies
         return True
 
     def _give_back(self) -> None:

@@ -22,7 +22,7 @@ from dialer.web.channel import LINGER
 from dialer.web.endpoint import Scope, endpoint
 from dialer.web.incoming import BodyLost
 from dialer.web.posted import posted
-from dialer.web.site import SMALL_BODY, BoundedSite
+from dialer.web.site import SMALL_BODY, UPLOAD, BoundedSite
 from tests.told import Told
 from tests.web.gates import Answer, Transport, answer, head, open_gate
 
@@ -42,6 +42,20 @@ class Lists:
         """What the test gives."""
         self.asked.append(Deferred())
         return {"size": len(request.content.read()), "said": await self.asked[-1]}
+
+
+@define
+class Arriving:
+    """A group with one endpoint whose bodies are taken as they arrive."""
+
+    read: list[bytes] = field(factory=list)
+
+    @endpoint("POST", "/lists", scope=Scope.CONTACTS, arriving={"text/csv": str})
+    async def post_list(self, request: Any) -> object:
+        """How much it was."""
+        while data := await request.incoming.read():
+            self.read.append(data)
+        return {"size": sum(map(len, self.read))}
 
 
 @define
@@ -72,6 +86,9 @@ class Client:
     def announce(self, length: int) -> None:
         self.channel.dataReceived(head("POST", "/lists", length=length))
 
+    def upload(self, length: int) -> None:
+        self.channel.dataReceived(head("POST", "/lists", length=length, Content_Type="text/csv"))
+
     def announce_chunks(self) -> None:
         self.channel.dataReceived(head("POST", "/lists", Transfer_Encoding="chunked"))
 
@@ -101,12 +118,15 @@ class House:
 
     clock: Clock = field(factory=Clock)
     lists: Any = field(factory=Lists)
+    bounds: Bounds = BOUNDS
     told: Told = field(factory=Told)
     site: BoundedSite = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        resource = Api([self.lists], open_gate()).resource()
-        self.site = BoundedSite(resource, self.told, bounds=BOUNDS, reactor=self.clock)
+        api = Api([self.lists], open_gate())
+        self.site = BoundedSite(
+            api.resource(), self.told, arriving=api.arriving, bounds=self.bounds, reactor=self.clock
+        )
 
     @property
     def held(self) -> int:
@@ -190,6 +210,30 @@ def test_small_bodies_are_taken_however_much_is_held() -> None:
     small.send(SMALL_BODY)
     house.lists.asked[0].callback("done")
     assert_that((small.status, small.answer.body["size"]), equal_to((200, SMALL_BODY)))
+
+
+def test_a_list_that_is_taken_as_it_arrives_counts_as_much_however_long_it_is_until_its_end() -> None:
+    house = House(lists=Arriving(), bounds=Bounds(bodies=2 * UPLOAD + UPLOAD // 2))
+    one, other, third = (house.client() for _ in range(3))
+    one.upload(100)
+    other.upload(10**9)
+    other.send(UPLOAD)
+    assert_that((one.status, other.status, house.held), equal_to((None, None, 2 * UPLOAD)))
+    third.upload(100)
+    is_refused(house, third)
+    one.send(100)
+    assert_that((one.status, house.held), equal_to((200, UPLOAD)))
+    other.leave()
+    assert_that(house.held, is_(0))
+
+
+def test_one_list_may_arrive_however_little_all_together_may_have() -> None:
+    house = House(lists=Arriving())
+    client = house.client()
+    client.upload(10)
+    assert_that(house.held, is_(MOST))
+    client.send(10)
+    assert_that((client.status, house.held), equal_to((200, 0)))
 
 
 def finished(house: House) -> None:
