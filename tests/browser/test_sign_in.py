@@ -130,9 +130,9 @@ async def test_who_signs_out_sees_nothing_any_more(world: World, browser: Browse
 @sure
 async def test_a_page_that_is_open_when_its_session_ends_goes_to_the_sign_in(world: World, browser: Browser) -> None:
     await signed_in(browser, world)
-    parts: Any = world.dialer._parts
+    interface: Any = world.dialer._interface
     # As its expiry does.
-    parts.sessions.close()
+    interface.sessions.close()
     await at(browser, "/signin")
 
 

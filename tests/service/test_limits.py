@@ -18,7 +18,7 @@ from hamcrest import assert_that, contains_string, equal_to, greater_than, has_e
 from twisted.internet.defer import gatherResults
 from twisted.internet.threads import deferToThread
 
-from dialer.service import DATABASE_CONNECTIONS
+from dialer.parts import DATABASE_CONNECTIONS
 from dialer.store.queries import sql
 from tests.service import shared
 from tests.service.world import World, ivr
