@@ -32,7 +32,7 @@ from hamcrest import (
 )
 from twisted.internet.defer import Deferred, gatherResults
 
-from dialer import reconcile, service, settlement
+from dialer import parts, reconcile, settlement
 from dialer.sandbox.efswitch import Rule, Rules
 from tests.service import shared
 from tests.service.shared import SLACK, TIMEOUT, Outage, administer, listening, stopwatch
@@ -290,7 +290,7 @@ async def none_waits(world: World, nothing: dict[str, Any]) -> bool:
 async def test_results_beyond_the_bound_are_dropped_oldest_first_and_their_contacts_end_as_unknown(
     outage: Outage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(service, "Settlement", partial(settlement.Settlement, kept=2))
+    monkeypatch.setattr(parts, "Settlement", partial(settlement.Settlement, kept=2))
     world = World(outage.conninfo, DB_CONN_TIMEOUT=str(TIMEOUT * 1000))
     await world.open()
     try:
