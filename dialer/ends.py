@@ -11,15 +11,18 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from dialer.esl.errors import WireError
-from dialer.esl.wire import Event
+from dialer.esl.wire import Event, UnreadEvent
 from dialer.outcome import CallEnd, end_of_call
 
 KEPT = 20_000
-"""Ends kept, some 5 MB: a minute of 300 calls per second, twice the default LEASE_TIME."""
+"""Ends kept, some 5 MB: as many as come in a minute of 300 calls per second while the database cannot be asked."""
 
 UNREAD = 3_000
-"""Events kept whole, 30 MB at the most: at 500 calls per second until they are looked up, twice RIPE at the latest.
-Nearly all of them are never asked for, and an event takes longer to read than all else that is done for it."""
+"""Events kept unread: at 500 calls per second until they are looked up, twice RIPE at the latest. Nearly all of them
+are never asked for, and an event takes longer to read than all else that is done for it."""
+
+LARGEST_UNREAD = 16 * 1024
+"""Bytes of one that is kept so, and so 48 MB in all; usual ones have 10 kB."""
 
 RIPE = 3.0
 """Seconds after which the dialer whose call it was has written the end, if it is alive: less than it takes until a call
@@ -40,9 +43,12 @@ class SeenEnds:
     def add(self, call_id: str, event: Event) -> None:
         """Remember what a CHANNEL_HANGUP_COMPLETE tells; the oldest is forgotten when there are too many."""
         seen_at = self._clock.seconds()
-        self._ends[call_id] = (seen_at, event)
+        if isinstance(event, UnreadEvent) and event.size <= LARGEST_UNREAD:
+            self._ends[call_id] = (seen_at, event)
+            self._unread.append((call_id, seen_at))
+        else:
+            self._ends[call_id] = (seen_at, end_of_call(event))
         self._ends.move_to_end(call_id)
-        self._unread.append((call_id, seen_at))
         self._unripe.append((call_id, seen_at))
         if len(self._unread) > UNREAD:
             self._read_one()

@@ -86,7 +86,8 @@ class StatusReport:
         stored: _Stored | None = None
         if wait or self._database.up:
             with suppress(DatabaseError):
-                stored = await self._database.in_time(self._stored.put(None))
+                # One of those who asked before may be left unanswered, and then one of our own.
+                stored = await self._database.in_time(self._stored.put(None), statements=2)
         own = None if stored is None else stored.own
         slowed = self._limits.rates()
         return {

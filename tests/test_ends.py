@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import orjson
 import pytest
 from hamcrest import assert_that, contains_string, equal_to, has_length, none
 from twisted.internet.task import Clock
 from twisted.logger import capturedLogs, formatEvent
 
 from dialer import ends as module
-from dialer.ends import RIPE, SeenEnds
-from dialer.esl.wire import Event, Frame, UnreadEvent
+from dialer.ends import LARGEST_UNREAD, RIPE, SeenEnds
+from dialer.esl.wire import Event, Frame, UnreadEvent, skim_event
 from dialer.outcome import CallEnd
 
 BUSY = CallEnd("USER_BUSY", answered=False, bridged=False)
@@ -114,6 +115,13 @@ def test_what_waits_for_a_look_up_is_bounded_and_the_last_ones_are_kept(
     assert_that(list(ends.ripe()), equal_to(["b", "c"]))
 
 
+def unread(call_id: str, more: str = "") -> UnreadEvent:
+    body = orjson.dumps({"Event-Name": "CHANNEL_HANGUP_COMPLETE", "Unique-ID": call_id, "more": more})
+    event = skim_event(Frame({"Content-Type": "text/event-json"}, body))
+    assert isinstance(event, UnreadEvent)
+    return event
+
+
 def test_an_event_is_read_when_its_end_is_asked_for_or_when_many_others_wait_unread(
     clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -122,10 +130,22 @@ def test_an_event_is_read_when_its_end_is_asked_for_or_when_many_others_wait_unr
     monkeypatch.setattr(module, "end_of_call", lambda event: read.append(event.about) or BUSY)
     ends = SeenEnds(clock)
     for call_id in "abc":
-        ends.add(call_id, Event("CHANNEL_HANGUP_COMPLETE", {"Unique-ID": call_id}))
+        ends.add(call_id, unread(call_id))
     assert_that(read, equal_to(["a", "b"]))
     found = [ends.pop(call_id, since=0) for call_id in "abc"]
     assert_that((found, read), equal_to(([BUSY] * 3, ["a", "b", "c"])))
+
+
+def test_a_large_event_and_one_that_was_read_already_are_not_kept(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+    monkeypatch.setattr(module, "end_of_call", lambda event: read.append(event.about) or BUSY)
+    ends = SeenEnds(clock)
+    ends.add("large", unread("large", "x" * LARGEST_UNREAD))
+    ends.add("read", Event("CHANNEL_HANGUP_COMPLETE", {"Unique-ID": "read"}))
+    ends.add("small", unread("small"))
+    assert_that(read, equal_to(["large", "read"]))
 
 
 def test_an_event_that_cannot_be_read_is_no_end_and_is_told(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,6 +30,11 @@ class Asked:
     accept_language: str | None = None
 
     @property
+    def names_origin(self) -> bool:
+        """Whether it says what page it comes from, as whatever a browser sends to change something does."""
+        return self.origin is not None or self.fetch_site is not None
+
+    @property
     def by_browser(self) -> bool:
         """Whether a browser sent it.
 
@@ -38,7 +43,7 @@ class Asked:
         one does; Node.js's `fetch` does, and is known by a Sec-Fetch-Mode without Sec-Fetch-Site: browsers send both or
         neither, and pages can set neither.
         """
-        if self.origin is not None or self.fetch_site is not None:
+        if self.names_origin:
             return True
         return self.accept_language is not None and self.fetch_mode is None
 

@@ -53,7 +53,7 @@ async def _connect(reactor: Any, endpoint: IStreamClientEndpoint, *, secure: boo
     connection: _Silent = await connecting.addTimeout(PATIENCE, reactor)
     if secure:
         ended = await connection.ended.addTimeout(LINGER, reactor, onTimeoutCancel=lambda *_: None)
-        if isinstance(ended, SSL.Error):
+        if ended is not None:
             raise ended
     transport: Any = connection.transport
     transport.abortConnection()

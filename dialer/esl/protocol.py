@@ -75,7 +75,8 @@ class EslProtocol(LineReceiver):
 
     `on_event` gets every event in order, `on_closed` is called once, when the connection is no longer usable, with
     the reason. It is called before the commands under way fail, so that who hears of those finds the connection
-    closed. What they raise is logged and harms nothing here. `on_dropped` is called for an event that cannot be read.
+    closed. What they raise is logged and harms nothing here. `on_dropped` is called for an event that cannot be read,
+    if it is read within `on_event` at the latest.
     `skims` tells whether events are probably nobody's here: then each is read only when `on_event` asks what it holds.
 
     The Deferreds of commands may be cancelled: the reply is then awaited all the same, and dropped.

@@ -114,6 +114,11 @@ class UnreadEvent(Event):
         return self._about
 
     @property
+    def size(self) -> int:
+        """Bytes of it."""
+        return len(self._frame.body)
+
+    @property
     def _values(self) -> Mapping[str, Any]:  # type: ignore[override]
         return self._read()._values
 
@@ -235,7 +240,8 @@ def skim_event(frame: Frame) -> Event | None:
     """The event in a frame whose beginning looks as FreeSWITCH writes it, unread; None for any other.
 
     For events that are probably somebody else's: it takes a twentieth of the time. A text can be no name here: a quote
-    within a text has a backslash before it.
+    within a text has a backslash before it. Of two headers of one name the first counts, and whether the rest is sound
+    shows when it is read; FreeSWITCH repeats none.
     """
     body = frame.body
     if (usual := _NAMED.match(body)) is None:
@@ -244,7 +250,9 @@ def skim_event(frame: Frame) -> Event | None:
     if (start := body.find(key)) < 0:
         return None
     start += len(key)
-    about = body[start : body.find(b'"', start)]
+    if (end := body.find(b'"', start)) < 0:
+        return None
+    about = body[start:end]
     return UnreadEvent(usual[1].decode(), about.decode(), frame) if about.isascii() and b"\\" not in about else None
 
 

@@ -149,14 +149,15 @@ class Database(Service):
 
         return await self._with_link(once)
 
-    def in_time(self, answer: Deferred[T]) -> Deferred[T]:
-        """The same answer, failing with Unanswered when it takes longer than one statement may: for who shares a
-        statement with others, and may have waited for theirs before."""
+    def in_time(self, answer: Deferred[T], statements: int = 1) -> Deferred[T]:
+        """The same answer, failing with Unanswered when it takes longer than so many statements may: for who shares
+        statements with others, and may have waited for theirs before."""
+        seconds = statements * self._timeout
 
         def too_late(_result: object, timeout: float) -> NoReturn:
             raise Unanswered(f"no answer in {timeout:g} s")
 
-        return answer.addTimeout(self._timeout, self._reactor, onTimeoutCancel=too_late)
+        return answer.addTimeout(seconds, self._reactor, onTimeoutCancel=too_late)
 
     def when_up(self) -> Deferred[None]:
         """Fires when a connection is open; at once when one is."""

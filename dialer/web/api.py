@@ -208,7 +208,9 @@ class Api:
             try:
                 await stream.write()
             except Exception as error:
-                finish(request, write_error(request, self._http_error(error)))
+                answer = write_error(request, self._http_error(error))
+                if not stream.gone:
+                    finish(request, answer)
             finally:
                 leave()
                 self._streams.discard(stream)

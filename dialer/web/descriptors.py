@@ -1,11 +1,11 @@
-"""File descriptors, of which each connection takes one."""
+"""File descriptors, of which each connection takes one, and another one for a large body."""
 
 from __future__ import annotations
 
 import resource
 
 OTHERS = 200
-"""For all but HTTP connections: the database, switches, the VC, bodies in files, logs, and room to spare."""
+"""For all but HTTP connections: the database, switches, the VC, logs, and room to spare."""
 
 FEWEST = 50
 """Connections that are allowed even if there is no room for them."""
@@ -14,7 +14,7 @@ FEWEST = 50
 def connections_allowed(wanted: int) -> int:
     """How many connections there is room for, up to those that are wanted; this process's limit is raised for them."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    needed = wanted + OTHERS
+    needed = 2 * wanted + OTHERS
     if soft == resource.RLIM_INFINITY or soft >= needed:
         return wanted
     room = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
@@ -22,4 +22,4 @@ def connections_allowed(wanted: int) -> int:
         resource.setrlimit(resource.RLIMIT_NOFILE, (room, hard))
     except (OSError, ValueError):
         room = soft
-    return max(FEWEST, room - OTHERS)
+    return min(wanted, max(FEWEST, (room - OTHERS) // 2))

@@ -110,7 +110,7 @@ class Gate:
         writes = method not in _READING
         if caller.session is not None and writes:
             self.check_own_page(request)
-        elif caller.anybody and sent.by_browser:
+        elif caller.anybody and (sent.names_origin if writes else sent.by_browser):
             if not self._origins.is_known_host(sent):
                 raise HttpError(
                     403,
@@ -118,7 +118,7 @@ class Gate:
                     "a browser has reached the dialer by a name that is not known to be its own: set PUBLIC_URL",
                     field="Host",
                 )
-            if writes and (sent.origin, sent.fetch_site) != (None, None):
+            if writes:
                 self.check_own_page(request)
 
     def check_own_page(self, request: IRequest) -> None:

@@ -85,16 +85,17 @@ class BoundedRequest(Request):
             super().requestReceived(method, target, version)
             return
         self.method = method
+        if arrives or length is None or length > SMALL_BODY:
+            self._ask_whether_it_may_come(path)
         if arrives:
             self._refuse(no_room(), Refused.BODIES)
-        elif length is None or length > SMALL_BODY:
-            self._ask_whether_it_may_come(path)
         if length is not None and length > self._most:
             self._refuse(too_large(self._most), Refused.BODY_SIZE)
         elif length is not None and length > SMALL_BODY and not bodies.has_room(length):
             # Those bytes are not taken before they come: who announces much and sends little keeps nobody out.
             self._refuse(no_room(), Refused.BODIES)
-        super().gotLength(0 if self._refused else length)
+        # Of who may send little no file is made, which Twisted does for a body whose length is not announced.
+        super().gotLength(0 if self._refused or self._most <= SMALL_BODY else length)
 
     def _ask_whether_it_may_come(self, path: bytes) -> None:
         channel: Any = self.channel
@@ -177,7 +178,7 @@ class BoundedRequest(Request):
                 self.loseConnection()
 
     def process(self) -> None:
-        """Route by the path, which klein takes to be UTF-8."""
+        """Route by the path, which is UTF-8."""
         self.site = cast(Any, self.channel).site
         self.notifyFinish().addBoth(self._served)
         try:
@@ -187,10 +188,6 @@ class BoundedRequest(Request):
             self.finish()
         else:
             super().process()
-
-    def getRequestHostname(self) -> bytes:
-        """The same for all: no route depends on the Host header, and many a one breaks klein's router."""
-        return b"dialer"
 
     def _served(self, left: object) -> None:
         status = GONE if left is not None and not self.startedWriting else str(self.code)

@@ -73,6 +73,11 @@ class Stream:
                 if self._left():
                     return
 
+    @property
+    def gone(self) -> bool:
+        """Whether the client has gone, or is to go."""
+        return self._gone
+
     def stop(self) -> None:
         """Write no more: the client has gone, or is to go."""
         if self._gone:

@@ -369,6 +369,7 @@ def test_a_recorded_event_that_was_skimmed_is_the_one_that_was_read(name: str) -
         b'{"Unique-ID":"c1","Event-Name":"CHANNEL_ANSWER"}',
         b'{"Event-Name":"CHANNEL_ANSWER","Other-Leg-Unique-ID":"c1"}',
         b'{"Event-Name":"CHANNEL_ANSWER","Unique-ID":["c1"]}',
+        b'{"Event-Name":"CHANNEL_ANSWER","Unique-ID":"c-12',
         rb'{"Event-Name":"CHANNEL_ANSWER","Unique-ID":"c\u0031"}',
         '{"Event-Name":"CHANNEL_ANSWER","Unique-ID":"ç1"}'.encode(),
         b"Event-Name: CHANNEL_ANSWER\nUnique-ID: c1\n\n",

@@ -8,6 +8,7 @@ import pytest
 from hamcrest import assert_that, contains_exactly, empty, ends_with, equal_to, has_properties
 
 from dialer.web.contacts import Contacts
+from dialer.web.routes import Routes
 from dialer.web.site import BoundedRequest
 from tests.web.gates import Served
 
@@ -30,12 +31,16 @@ def refuse() -> Iterator[list[object]]:
         gc.enable()
 
 
-@pytest.mark.parametrize("path", ["/contact", "/nothing", "/contact/%2F"])
-def test_an_answered_request_is_gone_without_a_look_for_garbage(path: str) -> None:
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [("POST", "/contact", 200), ("GET", "/contact/a", 200), ("POST", "/nothing", 404), ("POST", "/contact/a", 405)],
+)
+def test_an_answered_request_is_gone_without_a_look_for_garbage(method: str, path: str, status: int) -> None:
     served = Served(groups=(Contacts,))
     with refuse() as left:
-        for _ in range(3):
-            served.ask("POST", path, body=b"{}")
+        statuses = [served.ask(method, path, body=b"{}").status for _ in range(3)]
+
+    assert_that(statuses, equal_to([status] * 3))
 
     assert_that([each for each in left if isinstance(each, BoundedRequest)], empty())
 
@@ -45,6 +50,20 @@ def test_a_path_with_parts_is_served_with_them() -> None:
     answer = served.ask("GET", "/contact/a%20b")
 
     assert_that(answer, has_properties(status=200, body={"called": "get_contact"}))
+
+
+@pytest.mark.parametrize("path", ["/contact/ç", "/contact/%C3%A7"])
+def test_a_path_is_utf8_escaped_or_not(path: str) -> None:
+    routes = Routes()
+    routes.add("GET", "/contact/<contact_id>", "get", lambda *_, **__: None)
+    assert_that(routes.find(b"GET", path.encode()), equal_to(("get", {"contact_id": "ç"})))
+
+
+@pytest.mark.parametrize("path", ["/contact//a", "/contact/", "/contact/a%2Fb", "http://dialer/contact"])
+def test_a_path_that_is_not_written_as_it_was_declared_is_not_found(path: str) -> None:
+    answer = Served(groups=(Contacts,)).ask("GET", path)
+
+    assert_that(answer, has_properties(status=404))
 
 
 def test_the_head_of_what_get_shows_can_be_had_alone() -> None:

@@ -23,6 +23,7 @@ from dialer.access.scope import Scope
 from dialer.web.campaigns import Campaigns
 from dialer.web.contacts import Contacts
 from dialer.web.health import Health
+from dialer.web.replies import Replies
 from dialer.web.signin import SignIn
 from dialer.web.site import MAX_BODY, SMALL_BODY
 from tests.web.gates import CONFIGURED, Served, answer, bearer, head
@@ -215,3 +216,19 @@ def test_the_log_tells_of_each_caller_once_a_minute_that_it_was_refused_and_neve
         ),
     )
     assert_that(served.called, is_not(["stop_campaign"]))
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        ({"Accept_Language": "de"}, 200),
+        ({"Accept_Language": "de", "Origin": "http://vc.example:8080"}, 403),
+        ({"Accept_Language": "de", "Sec_Fetch_Site": "same-origin"}, 403),
+    ],
+)
+def test_a_program_that_names_a_language_may_write_as_no_page_can_without_an_origin(
+    sent: dict[str, str], status: int
+) -> None:
+    served = Served(groups=(Replies,))
+    got = served.ask("POST", "/agent", body=b"{}", Host="vc.example:8080", **sent)
+    assert_that(got.status, is_(status))
