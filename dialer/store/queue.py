@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from attrs import evolve, field, frozen
+from attrs import field, frozen
 
 from dialer.contact import CampaignType, Contact
 from dialer.selection import CampaignQueue, Order, Share, allocate, order_of, own_of_each
@@ -121,4 +121,4 @@ def _with_head(queue: CampaignQueue, heads: dict[str, Contact]) -> CampaignQueue
     head = heads.get(queue.campaign_id)
     if head is None or head.received_time is None:
         return queue
-    return evolve(queue, oldest=head.received_time, oldest_arrival=head.arrival)
+    return CampaignQueue(queue.campaign_id, queue.eligible, head.received_time, head.arrival, queue.busy)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
-from typing import Any, TypeVar
+from operator import itemgetter
+from typing import Any
 
 import attrs
 import orjson
@@ -12,27 +13,24 @@ import orjson
 from dialer.contact import CampaignType, Contact, DialingMode, NewContact, RoutingMode, Status
 
 _COLUMNS = tuple(field.name for field in attrs.fields(Contact))
+_columns_of = itemgetter(*_COLUMNS)
 _POSTED = tuple(field.name for field in attrs.fields(NewContact))
-_Word = TypeVar("_Word", bound=StrEnum)
-
-
-def _word(kind: type[_Word], text: str | None) -> Any:
-    """The enum's member, or the text itself: a table that was taken over may hold words of its own."""
-    if text is None:
-        return None
-    try:
-        return kind(text)
-    except ValueError:
-        return text
+_KINDS: Mapping[str, type[StrEnum]] = {
+    "campaign_type": CampaignType,
+    "status": Status,
+    "dialing_mode": DialingMode,
+    "routing_mode": RoutingMode,
+}
+_WORDS = {column: {str(word): word for word in kind} for column, kind in _KINDS.items()}
 
 
 def contact_of(row: Mapping[str, Any]) -> Contact:
     """The contact of a row of `contacts`; further columns are ignored."""
-    values = {name: row[name] for name in _COLUMNS}
-    values["campaign_type"] = _word(CampaignType, values["campaign_type"])
-    values["status"] = _word(Status, values["status"])
-    values["dialing_mode"] = _word(DialingMode, values["dialing_mode"])
-    values["routing_mode"] = _word(RoutingMode, values["routing_mode"])
+    values = dict(zip(_COLUMNS, _columns_of(row), strict=True))
+    for column, words in _WORDS.items():
+        # The text itself if it is none of them: a table that was taken over may hold words of its own.
+        word = values[column]
+        values[column] = words.get(word, word)
     return Contact(**values)
 
 
