@@ -18,7 +18,7 @@ SECONDS, SHORT_SECONDS = 30.0, 5.0
 ACQUAINTED, SHORT_ACQUAINTED = 11.0, 0.0
 """Seconds after the start of the last dialer, by which each knows of all others: a lease is renewed every 10 s."""
 
-ROUNDS = 1
+ROUNDS = 3
 
 NO_MORE = 1.05
 """Of the work for each call of one alone: what two runs of one alone differ by."""

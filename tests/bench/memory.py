@@ -17,7 +17,7 @@ CAMPAIGNS = 100
 RATE = 20
 SECONDS, SHORT_SECONDS = 30.0, 5.0
 
-ROUNDS = 1
+ROUNDS = 3
 
 
 def measure(bench: Bench) -> Round:

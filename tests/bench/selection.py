@@ -47,7 +47,7 @@ FROM contacts
 WHERE status = 'pending' AND (start_time IS NULL OR start_time <= now()) AND (end_time IS NULL OR end_time >= now())
 """
 
-ROUNDS = 1
+ROUNDS = 3
 
 
 async def select(store: QueueStore, slots: int) -> list[str]:

@@ -18,7 +18,7 @@ RAMP_UP = 10.0
 """Seconds: the slots are full after 2."""
 SECONDS, SHORT_SECONDS = 120.0, 12.0
 
-ROUNDS = 1
+ROUNDS = 3
 
 
 def measure(bench: Bench) -> Round:
