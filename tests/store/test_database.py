@@ -12,6 +12,7 @@ from hamcrest import (
     contains_exactly,
     contains_string,
     equal_to,
+    greater_than,
     has_entries,
     has_length,
     instance_of,
@@ -447,13 +448,13 @@ def test_a_conninfo_that_libpq_does_not_understand_is_refused():
 @pytest_twisted.ensureDeferred
 async def test_many_statements_at_once_keep_the_reactor_responsive(reactor, database):
     work = gatherResults([asked(database, "SELECT pg_sleep(0.01)") for _ in range(200)])
-    gaps, last = [], reactor.seconds()
+    turns = 0
     while not work.called:
-        await deferLater(reactor, 0.005)
-        gaps.append(reactor.seconds() - last)
-        last = reactor.seconds()
+        await deferLater(reactor, 0)
+        turns += 1
     await work
-    assert_that(max(gaps), less_than(0.5))
+    # Eight connections take 25 statements each, one after the other: others are served between any two.
+    assert_that(turns, greater_than(25))
 
 
 @pytest_twisted.async_yield_fixture

@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,9 @@ from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
 from dialer.sandbox.efswitch import EFSwitch, Outcome, Rule, Rules
+
+PATIENCE = 30.0
+"""Seconds."""
 
 
 class Caller(Protocol):
@@ -56,6 +60,25 @@ async def connected(reactor: Any, port: int) -> Caller:
     return await connectProtocol(TCP4ClientEndpoint(reactor, "127.0.0.1", port), Caller())
 
 
+async def until(reactor: Any, condition: Callable[[], bool]) -> None:
+    """Returns when this holds, of which nothing tells; fails after PATIENCE."""
+    last = reactor.seconds() + PATIENCE
+    while not condition():
+        assert reactor.seconds() < last, f"not within {PATIENCE:g} s"
+        await deferLater(reactor, 0.01)
+
+
+async def listening_again(reactor: Any, port: int) -> Caller:
+    """A connection to a port as soon as it takes one; fails after PATIENCE."""
+    last = reactor.seconds() + PATIENCE
+    while True:
+        try:
+            return await connected(reactor, port)
+        except Refused:
+            assert reactor.seconds() < last, f"not within {PATIENCE:g} s"
+            await deferLater(reactor, 0.01)
+
+
 @pytest_twisted.ensureDeferred
 async def test_a_call_over_a_real_socket_is_dialed_and_reported(reactor: Any) -> None:
     switch = EFSwitch(reactor, rules=Rules([Rule(outcome=Outcome.BUSY)]))
@@ -81,11 +104,9 @@ async def test_a_reader_that_takes_nothing_for_a_while_gets_everything_afterward
     caller.transport.pauseProducing()  # type: ignore[attr-defined]
     for number in range(600):
         caller.send(b"bgapi originate {origination_uuid=u%d}sofia/gateway/g/1 1999\n\n" % number)
-    while len(switch.records.since()) < 600 or switch.channels:
-        await deferLater(reactor, 0.01)
+    await until(reactor, lambda: len(switch.records.since()) == 600 and not switch.channels)
     caller.transport.resumeProducing()  # type: ignore[attr-defined]
-    while caller.heard.count(b'"Event-Name":"CHANNEL_HANGUP_COMPLETE"') < 600:
-        await deferLater(reactor, 0.01)
+    await until(reactor, lambda: caller.heard.count(b'"Event-Name":"CHANNEL_HANGUP_COMPLETE"') == 600)
     assert_that(caller.heard.count(b"Reply-Text: +OK Job-UUID"), equal_to(600))
     await switch.stop()
     await caller.lost
@@ -106,12 +127,7 @@ async def test_a_restarted_switch_listens_on_the_same_port_after_its_downtime(re
     except Refused:
         refused = True
     assert_that(refused)
-    again = None
-    while again is None:  # nothing tells when a port listens but that it takes a connection
-        try:
-            again = await connected(reactor, port)
-        except Refused:
-            await deferLater(reactor, 0.01)
+    again = await listening_again(reactor, port)
     await again.until(b"auth/request")
     await switch.stop()
     await again.lost
