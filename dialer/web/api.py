@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from contextlib import suppress
 from functools import partial
 from typing import Any, cast
@@ -90,11 +90,11 @@ class Api:
         self._refused = refused
         self._streams: set[Stream] = set()
         self._by_route: dict[str, Endpoint] = {}
+        self._arriving: dict[tuple[bytes, bytes], Set[str]] = {}
+        """The content types of bodies that are taken as they arrive, by method and path."""
         self._routes = Routes()
-        self._endpoints: list[Endpoint] = []
         for group in groups:
             for each in endpoints_of(group):
-                self._endpoints.append(each)
                 self._add(each, group)
 
     def resource(self) -> Any:
@@ -103,11 +103,8 @@ class Api:
 
     def arriving(self, method: bytes, path: bytes, content_type: bytes) -> bool:
         """Whether such a request's body is taken as it arrives."""
-        kind = media_type(content_type)
-        return any(
-            kind in each.arriving and method == each.method.encode() and path == each.path.encode()
-            for each in self._endpoints
-        )
+        kinds = self._arriving.get((method, path))
+        return kinds is not None and media_type(content_type) in kinds
 
     def close(self) -> None:
         """End the answers that are still being written: some never end by themselves."""
@@ -122,6 +119,8 @@ class Api:
             cast(Any, request).route = template
             Deferred.fromCoroutine(self._serve(endpoint, handler, request, parts))
 
+        if endpoint.arriving:
+            self._arriving[endpoint.method.encode(), endpoint.path.encode()] = endpoint.arriving
         for path in endpoint.paths:
             name = f"{endpoint.method} {path}"
             self._by_route[name] = endpoint
@@ -135,7 +134,8 @@ class Api:
         scope, declared = None, NO_ROUTE
         with suppress(HTTPException):
             name, _ = self._routes.find(method, path)
-            scope, declared = self._by_route[name].scope, template_of(self._by_route[name].path)
+            endpoint = self._by_route[name]
+            scope, declared = endpoint.scope, template_of(endpoint.path)
         cast(Any, request).route = declared
         try:
             return self._let_in(request, method, scope, declared) is not None
@@ -170,8 +170,7 @@ class Api:
     ) -> bytes | Callable[[], None]:
         """The body of the answer, or what begins to write one piece by piece."""
         try:
-            declared = template_of(endpoint.path)
-            caller = request.caller = self._let_in(request, request.method, endpoint.scope, declared)
+            caller = request.caller = self._let_in(request, request.method, endpoint.scope, request.route)
             self._admit(counted_as(request), endpoint)
             value = await handler(request, **parts)
             if isinstance(value, Streamed):
