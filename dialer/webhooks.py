@@ -9,6 +9,7 @@ from typing import Any
 from twisted.internet.defer import gatherResults
 from twisted.web.iweb import IPolicyForHTTPS
 
+from dialer.access.networks import is_address
 from dialer.checked import CheckedEndpoints
 from dialer.connector import CONNECT_TIMEOUT, persistent_client
 from dialer.lookups import Lookups
@@ -59,7 +60,7 @@ class Webhooks:
         self._lookups = Lookups(reactor.nameResolver)
         self._outboxes: dict[str, Outbox] = {}
         self._senders: list[WebhookSender] = []
-        named = {ip_address(host) for host, _ in hosts if _is_address(host)}
+        named = {ip_address(host) for host, _ in hosts if is_address(host)}
         # An IPv6 address is there to be led to: no contact's URL is taken that has one in it.
         hosts = [(host.lower(), port) for host, port in hosts if ":" not in host]
         if url is not None:
@@ -127,11 +128,3 @@ class Webhooks:
         """Close the connections."""
         for sender in self._senders:
             await sender.close()
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ip_address(host)
-    except ValueError:
-        return False
-    return True

@@ -45,6 +45,15 @@ def address_of(host: str) -> Address | None:
     return getattr(address, "ipv4_mapped", None) or address
 
 
+def is_address(host: str) -> bool:
+    """Whether a host is named by its address, and by nothing more."""
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
 def is_within(host: str, networks: Iterable[Network]) -> bool:
     """Whether the other end of a connection is in one of the networks."""
     address = address_of(host)

@@ -8,10 +8,11 @@ Programs send none of the headers that tell.
 from __future__ import annotations
 
 from collections.abc import Collection
-from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from attrs import frozen
+
+from dialer.access.networks import is_address
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
@@ -77,7 +78,7 @@ class Origins:
             return False
         if "." not in host or host.endswith(".localhost") or host in self._names:
             return True
-        return _is_address(host)
+        return is_address(host)
 
 
 def is_secure(origin: str | None) -> bool:
@@ -97,11 +98,3 @@ def _place(host: str | None) -> Place:
     if not parts.hostname or parts.netloc != host or "@" in parts.netloc:
         raise ValueError
     return parts.hostname.lower(), parts.port
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ip_address(host)
-    except ValueError:
-        return False
-    return True
