@@ -16,8 +16,8 @@ from dialer.masking import Masking
 
 GARBAGE = (700, 3, 100)
 """When to look for garbage (`gc.set_threshold`). Nothing is served meanwhile: a look at the second generation comes
-after so few of the first that it takes 1 ms and not 4; one at everything after 100 of these, when 20 MB or so can wait
-for it at most, and not ten times until then to find nothing."""
+after so few of the first that it takes 2 ms and not 4; one at everything after 100 of these, when 280,000 objects can
+wait for it at most, and not ten times until then to find nothing."""
 
 
 class Options(usage.Options):
