@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import sys
-import time
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -13,11 +12,11 @@ from typing import Any
 import psycopg2
 from hamcrest import assert_that, is_in
 from twisted.internet import reactor
-from twisted.internet.task import deferLater
 
 from dialer.sandbox.vc import VoiceConnector
 from tests.process.twistd import EXIT_WITHIN, Twistd
 from tests.service.world import QUICK, World, database_url
+from tests.waiting import until
 
 PATIENCE = 90.0
 """Seconds after which a condition that did not come true fails the test: processes share a slow machine."""
@@ -112,15 +111,7 @@ class Street(World):
 
     async def until(self, condition: Callable[[], Any], what: str = "condition", patience: float = PATIENCE) -> Any:
         """As a World does, but with more patience."""
-        deadline = time.monotonic() + patience
-        while True:
-            found = condition()
-            if hasattr(found, "__await__"):
-                found = await found
-            if found:
-                return found
-            assert time.monotonic() < deadline, f"{what} did not come true"
-            await deferLater(reactor, 0.05)
+        return await until(reactor, condition, what, patience=patience, every=0.05)
 
     def query(self, statement: str, *values: Any) -> list[dict[str, Any]]:
         """Rows of the dialers' database."""

@@ -15,13 +15,13 @@ from attrs import define
 from psycopg2.extensions import parse_dsn
 from twisted.internet import reactor
 from twisted.internet.defer import fail
-from twisted.internet.task import deferLater
 from twisted.web.client import Agent, HTTPConnectionPool
 
 from dialer.environment import load
 from dialer.sandbox.efswitch import EFSwitch, Rule, Rules
 from dialer.sandbox.vc import VoiceConnector
 from dialer.service import Dialer
+from tests.waiting import until
 from tests.web.contract import contract, is_page
 
 QUICK = {
@@ -198,15 +198,7 @@ class World:
 
     async def until(self, condition: Callable[[], Any], what: str = "condition") -> Any:
         """Wait until `condition` gives something true, which is returned; it may be asynchronous."""
-        deadline = reactor.seconds() + PATIENCE
-        while True:
-            found = condition()
-            if hasattr(found, "__await__"):
-                found = await found
-            if found:
-                return found
-            assert reactor.seconds() < deadline, f"{what} did not come true"
-            await deferLater(reactor, 0.02)
+        return await until(reactor, condition, what, patience=PATIENCE, every=0.02)
 
     async def until_ready(self, ready: bool = True) -> None:
         """Wait until the dialer says that it can dial, or that it cannot."""

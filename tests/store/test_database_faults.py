@@ -34,6 +34,7 @@ from dialer.store.database import CommitUnknown, Database, DatabaseDown
 from dialer.store.link import Link, guarded_dsn
 from dialer.store.resolve import resolved
 from tests.conftest import FAST, wait_for
+from tests.waiting import until
 
 TIMEOUT = 0.4
 
@@ -93,11 +94,6 @@ def terminate(admin, state):
         [state],
     )
     return admin.rowcount
-
-
-async def until(reactor, condition):
-    while not condition():
-        await deferLater(reactor, 0.01)
 
 
 async def down(reactor, database):

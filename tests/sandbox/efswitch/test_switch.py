@@ -7,7 +7,6 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +16,10 @@ from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
 from twisted.internet.error import ConnectionRefusedError as Refused
 from twisted.internet.protocol import ProcessProtocol, Protocol, connectionDone
-from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
 from dialer.sandbox.efswitch import EFSwitch, Outcome, Rule, Rules
-
-PATIENCE = 30.0
-"""Seconds."""
+from tests.waiting import until
 
 
 class Caller(Protocol):
@@ -60,23 +56,17 @@ async def connected(reactor: Any, port: int) -> Caller:
     return await connectProtocol(TCP4ClientEndpoint(reactor, "127.0.0.1", port), Caller())
 
 
-async def until(reactor: Any, condition: Callable[[], bool]) -> None:
-    """Returns when this holds, of which nothing tells; fails after PATIENCE."""
-    last = reactor.seconds() + PATIENCE
-    while not condition():
-        assert reactor.seconds() < last, f"not within {PATIENCE:g} s"
-        await deferLater(reactor, 0.01)
-
-
 async def listening_again(reactor: Any, port: int) -> Caller:
-    """A connection to a port as soon as it takes one; fails after PATIENCE."""
-    last = reactor.seconds() + PATIENCE
-    while True:
+    """A connection to a port as soon as it takes one."""
+
+    async def connection() -> Caller | None:
         try:
             return await connected(reactor, port)
         except Refused:
-            assert reactor.seconds() < last, f"not within {PATIENCE:g} s"
-            await deferLater(reactor, 0.01)
+            return None
+
+    again: Caller = await until(reactor, connection, "a port that listens")
+    return again
 
 
 @pytest_twisted.ensureDeferred
