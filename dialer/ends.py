@@ -72,7 +72,7 @@ class SeenEnds:
     def pop(self, call_id: str, *, since: float) -> CallEnd | None:
         """The end of this call if it was seen at `since` or later: an id is used again when a contact is."""
         seen_at, end = self._ends.pop(call_id, (0.0, None))
-        return _read(self.log, call_id, end) if end is not None and seen_at >= since else None
+        return self._read(call_id, end) if end is not None and seen_at >= since else None
 
     def _seen_at(self, call_id: str) -> float | None:
         seen = self._ends.get(call_id)
@@ -81,18 +81,18 @@ class SeenEnds:
     def _read_one(self) -> None:
         call_id, seen_at = self._unread.popleft()
         if self._seen_at(call_id) == seen_at:
-            end = _read(self.log, call_id, self._ends[call_id][1])
+            end = self._read(call_id, self._ends[call_id][1])
             if end is None:
                 del self._ends[call_id]
             else:
                 self._ends[call_id] = (seen_at, end)
 
-
-def _read(log: Logger, call_id: str, end: Event | CallEnd) -> CallEnd | None:
-    if isinstance(end, CallEnd):
-        return end
-    try:
-        return end_of_call(end)
-    except WireError as error:
-        log.error("The end of call {call} cannot be read: {error}", call=call_id, error=error)
-        return None
+    def _read(self, call_id: str, end: Event | CallEnd) -> CallEnd | None:
+        """None for an event that cannot be read."""
+        if isinstance(end, CallEnd):
+            return end
+        try:
+            return end_of_call(end)
+        except WireError as error:
+            self.log.error("The end of call {call} cannot be read: {error}", call=call_id, error=error)
+            return None

@@ -13,7 +13,7 @@ from twisted.python.failure import Failure
 from twisted.web.server import Request, Site
 
 from dialer.meter import Meter, Refused
-from dialer.web.answers import HttpError, write_error
+from dialer.web.answers import HttpError, finish, write_error
 from dialer.web.bodies import Bodies
 from dialer.web.bounds import KIB, MIB, Bounds
 from dialer.web.channel import BoundedChannel
@@ -184,8 +184,7 @@ class BoundedRequest(Request):
         try:
             unquote_to_bytes(self.path).decode()
         except UnicodeDecodeError:
-            self.write(write_error(self, HttpError(404, "not_found", "there is no such path")))
-            self.finish()
+            finish(self, write_error(self, HttpError(404, "not_found", "there is no such path")))
         else:
             super().process()
 
