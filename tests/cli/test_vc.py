@@ -10,7 +10,9 @@ import pytest
 import pytest_twisted
 from hamcrest import assert_that, contains_string, equal_to, has_properties, starts_with
 from twisted.internet import reactor, ssl
+from twisted.internet.interfaces import IHandshakeListener
 from twisted.internet.protocol import Factory, Protocol
+from zope.interface import implementer
 
 from dialer.cli import vc
 from dialer.cli.findings import Finding, State
@@ -21,7 +23,7 @@ from tests.tls.authority import Authority
 
 sure = pytest_twisted.ensureDeferred
 
-Listen = Callable[[ssl.CertificateOptions], str]
+Listen = Callable[..., str]
 
 
 @pytest.fixture
@@ -43,14 +45,23 @@ class Plain(Protocol):
         transport.loseConnection()
 
 
+@implementer(IHandshakeListener)
+class Leaving(Protocol):
+    """Hangs up as soon as it speaks TLS, and says no more of why."""
+
+    def handshakeCompleted(self) -> None:
+        transport: Any = self.transport
+        transport.loseConnection()
+
+
 @pytest_twisted.async_yield_fixture
 async def listen() -> AsyncIterator[Listen]:
-    """Has servers with these options; gives their URLs."""
+    """Has servers with these options, and what they do otherwise than listen; gives their URLs."""
     listening: Any = reactor
     ports: list[Any] = []
 
-    def make(options: ssl.CertificateOptions) -> str:
-        ports.append(listening.listenSSL(0, Factory.forProtocol(Protocol), options, interface="127.0.0.1"))
+    def make(options: ssl.CertificateOptions, protocol: type[Protocol] = Protocol) -> str:
+        ports.append(listening.listenSSL(0, Factory.forProtocol(protocol), options, interface="127.0.0.1"))
         return f"https://127.0.0.1:{ports[-1].getHost().port}"
 
     yield make
@@ -105,6 +116,15 @@ async def test_a_vc_that_wants_a_certificate_is_shown_the_one_that_is_set(
         certificate, key = issuer.issue("client", "dialer.example")
         told = await found(url, VC_TLS_CA=authority.file, VC_TLS_CERT=certificate, VC_TLS_KEY=key)
         assert_that(told.state, equal_to(state), told.message)
+
+
+@sure
+async def test_a_vc_that_hangs_up_once_it_has_seen_the_dialers_certificate_is_told(
+    authority: Authority, listen: Listen
+) -> None:
+    url = listen(server_options(authority.identity(), None), Leaving)
+    told = await found(url, VC_TLS_CA=authority.file)
+    assert_that(told, has_properties(state="failed", message=starts_with(url)))
 
 
 @sure
