@@ -15,6 +15,7 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
 from dialer.meter import Refused
+from dialer.web.answers import HttpError
 from dialer.web.api import Api
 from dialer.web.bodies import Bodies
 from dialer.web.bounds import KIB, Bounds
@@ -225,6 +226,20 @@ def test_a_list_that_is_taken_as_it_arrives_counts_as_much_however_long_it_is_un
     assert_that((one.status, house.held), equal_to((200, UPLOAD)))
     other.leave()
     assert_that(house.held, is_(0))
+
+
+def test_a_list_of_somebody_who_may_not_send_it_is_refused_for_that_and_not_for_want_of_room() -> None:
+    house = House(lists=Arriving(), bounds=Bounds(bodies=UPLOAD))
+
+    def refuse(*_: object) -> bool:
+        raise HttpError(401, "unauthorized", "show a token")
+
+    house.client().upload(100)
+    house.site.admits = refuse
+    stranger = house.client()
+    stranger.upload(100)
+    assert_that(stranger.status, is_(401))
+    assert_that(house.told.of("refused"), equal_to([]))
 
 
 def test_one_list_may_arrive_however_little_all_together_may_have() -> None:

@@ -165,3 +165,11 @@ def test_who_asks_for_the_head_gets_no_pieces() -> None:
     assert_that(client.received, starts_with("HTTP/1.1 200 OK"))
     assert_that(client.received, ends_with("\r\n\r\n"))
     assert_that((client.numbers.closed, len(client.numbers.wanted)), equal_to((True, 1)))
+
+
+def test_a_failure_before_the_first_piece_after_the_client_has_gone_is_nobodys(logged_failures: LoggedFailures) -> None:
+    client = asking()
+    client.channel.connectionLost(Failure(ConnectionDone()))
+    client.numbers.give(DatabaseError("gone"))
+    assert_that(logged_failures.flush(), equal_to([]))
+    assert_that(client.numbers.closed, is_(True))
