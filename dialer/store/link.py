@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import psycopg2
+import psycopg2.errors
 from psycopg2.extensions import TRANSACTION_STATUS_IDLE, make_dsn, parse_dsn
 from twisted.internet.defer import Deferred
 from twisted.internet.defer import TimeoutError as DeferredTimeout
@@ -20,10 +21,15 @@ from txpostgres.txpostgres import Connection, Cursor
 
 from dialer.store.deferred import shield
 from dialer.store.errors import CommitUnknown, DatabaseDown, Unable
+from dialer.store.queries import Prepared
 from dialer.store.resolve import resolved
 
 GRACE = 0.5
 """Seconds beyond the server's own limit for a statement after which a silent server is given up."""
+
+PLAN_AGE = 5.0
+"""Seconds for which a plan is kept. One that was made for tables that were nearly empty can be very wrong for a list of
+a million; what PostgreSQL notes of tables, and makes plans anew for, may be minutes behind."""
 
 KEEPALIVES: Mapping[str, str] = {"keepalives_idle": "10", "keepalives_interval": "5", "keepalives_count": "3"}
 """Seconds, seconds, times: a machine that is gone is noticed within half a minute."""
@@ -33,6 +39,14 @@ _LOST = (psycopg2.OperationalError, psycopg2.InterfaceError, ConnectionDone)
 # Rolled back by a server that cannot serve now: cancelled by a timeout, a lock not had in time, resources exhausted (a
 # full disk among them), a standby, an error of its operating system. The same may be asked again later.
 _UNABLE = ("57014", "55P03", "53", "25006", "58")
+
+# A prepared statement is not what we take it for: a column it tells of has another type now, somebody discarded all
+# that this connection had, or a PREPARE was done though it seemed to fail. Nothing has run then.
+_UNPREPARED = (
+    psycopg2.errors.FeatureNotSupported,
+    psycopg2.errors.InvalidSqlStatementName,
+    psycopg2.errors.DuplicatePreparedStatement,
+)
 
 
 def guarded_dsn(conninfo: str, *, timeout: float, application_name: str) -> str:
@@ -53,6 +67,8 @@ def guarded_dsn(conninfo: str, *, timeout: float, application_name: str) -> str:
         "enable_bitmapscan": "off",
         # Compiling a statement of a few milliseconds takes longer than that.
         "jit": "off",
+        # What is prepared is planned once, instead of five times and then perhaps each time.
+        "plan_cache_mode": "force_generic_plan",
     }
     options = " ".join(f"-c {name}={value}" for name, value in settings.items())
     ours = {
@@ -137,6 +153,7 @@ class Link:
         self._given_up: str | None = None
         self._watching: Any = None
         self._due = 0.0
+        self._planned: dict[str, float] | None = {}
         self.busy = False
         self.proven = False
         """Whether it has served a statement."""
@@ -193,6 +210,33 @@ class Link:
         Fails with DatabaseDown (nothing was changed), CommitUnknown (the link was lost after sending; it is closed) or
         the error of PostgreSQL. To be awaited without being cancelled.
         """
+        if self._planned is None or not isinstance(query, Prepared):
+            return await self._send(query, params)
+        try:
+            await self._prepare(query, self._planned)
+            return await self._send(query.asking, params)
+        except _UNPREPARED:
+            # This connection does without them from now on.
+            self._planned = None
+            if self._socket.pollable().info.transaction_status != TRANSACTION_STATUS_IDLE:
+                raise
+        return await self._send(query, params)
+
+    async def _prepare(self, statement: Prepared, planned: dict[str, float]) -> None:
+        """See to it that the server has a plan that is not too old, or makes one with the next question."""
+        now = self._reactor.seconds()
+        if (since := planned.get(statement.name)) is not None and now - since < PLAN_AGE:
+            return
+        try:
+            if since is not None:
+                del planned[statement.name]
+                await self._send(statement.forgetting)
+            await self._send(statement.preparing)
+        except CommitUnknown as error:
+            raise DatabaseDown(str(error)) from error
+        planned[statement.name] = now
+
+    async def _send(self, query: str, params: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
         try:
             cursor = self._socket.cursor()
         except _LOST as error:

@@ -1,45 +1,48 @@
+-- +prepared
 -- What selection needs to know: the campaigns with an eligible contact, the first so many in the order in which slots
--- are shared out, and how many there are in all. `oldest` may be too old: no eligible contact is older.
-WITH lanes AS (
-    SELECT lane, campaign_id, sum(contacts) AS contacts, min(oldest) AS oldest, min(oldest_arrival) AS oldest_arrival
-    FROM tally_now
-    WHERE status = 'pending' AND campaign_type = ANY(%(types)s) AND gateway_id <> ALL(%(avoid)s::text[])
-      AND opens <= (SELECT quarter_of(now()))
-    GROUP BY lane, campaign_id
-), barred AS (
+-- are shared out, and how many there are in all. `oldest` may be too old: no eligible contact is older. `busy` is told
+-- to early cycles only.
+WITH barred AS (
     -- The conditions of the view `eligible` that a tally cannot know; each contact once.
-    SELECT lane, count(*) AS contacts FROM (
-        SELECT id, lane FROM contacts WHERE status = 'pending' AND hold_until > now()
-        UNION
-        SELECT id, lane FROM contacts WHERE status = 'pending' AND end_time < now()
-        UNION
-        SELECT id, lane FROM contacts
-        WHERE status = 'pending' AND start_time > now()
-          AND start_time < timestamptz '1970-01-01 00:00:00+00' + (quarter_of(now()) + 1) * interval '15 minutes'
-        UNION
-        -- One look for each number: there are few, but PostgreSQL does not know that.
-        SELECT id, lane
-        FROM unnest(ARRAY(SELECT customer_number FROM outbox WHERE kind = 'end_chat' AND state = 'waiting')) AS number
-        CROSS JOIN LATERAL (
-            SELECT id, lane FROM contacts WHERE status = 'pending' AND customer_number = number OFFSET 0) AS chatting
-    ) AS each GROUP BY lane
+    SELECT id, lane, campaign_id FROM contacts WHERE status = 'pending' AND hold_until > now()
+    UNION
+    SELECT id, lane, campaign_id FROM contacts WHERE status = 'pending' AND end_time < now()
+    UNION
+    SELECT id, lane, campaign_id FROM contacts
+    WHERE status = 'pending' AND start_time > now()
+      AND start_time < timestamptz '1970-01-01 00:00:00+00' + (quarter_of(now()) + 1) * interval '15 minutes'
+    UNION
+    -- One look for each number: there are few, but PostgreSQL does not know that.
+    SELECT id, lane, campaign_id
+    FROM unnest(ARRAY(SELECT customer_number FROM outbox WHERE kind = 'end_chat' AND state = 'waiting')) AS number
+    CROSS JOIN LATERAL (
+        SELECT id, lane, campaign_id FROM contacts WHERE status = 'pending' AND customer_number = number OFFSET 0
+    ) AS chatting
+), counted AS (
+    SELECT campaign_id, lane, false AS active, contacts, oldest, oldest_arrival FROM tally_now
+    WHERE status = 'pending' AND campaign_type = ANY(%(types)s::text[]) AND gateway_id <> ALL(%(avoid)s::text[])
+      AND opens <= (SELECT quarter_of(now()))
+    UNION ALL
+    SELECT campaign_id, lane, false, -1, NULL, NULL FROM barred
+    UNION ALL
+    SELECT campaign_id, lane, true, contacts, NULL, NULL FROM tally_now
+    WHERE %(early)s::boolean AND status IN ('agent_pending', 'dialed')
+), lanes AS (
+    -- Of a lane that was not asked for only what is barred is here: less than nothing.
+    SELECT campaign_id, active, sum(contacts)::integer AS contacts, min(oldest) AS oldest,
+           min(oldest_arrival) AS oldest_arrival
+    FROM counted GROUP BY lane, active, campaign_id HAVING sum(contacts) > 0
 ), campaigns AS (
-    SELECT campaign_id, sum(lanes.contacts - COALESCE(barred.contacts, 0))::bigint AS eligible,
-           min(oldest) AS oldest, min(oldest_arrival) AS oldest_arrival
-    FROM lanes LEFT JOIN barred USING (lane)
-    WHERE lanes.contacts > COALESCE(barred.contacts, 0)
-    GROUP BY campaign_id
-), active AS (
-    SELECT campaign_id FROM tally_now WHERE status IN ('agent_pending', 'dialed')
-    GROUP BY campaign_id HAVING sum(contacts) > 0
+    SELECT campaign_id, sum(contacts) FILTER (WHERE NOT active) AS eligible, min(oldest) AS oldest,
+           min(oldest_arrival) AS oldest_arrival, bool_or(active) AS busy
+    FROM lanes GROUP BY campaign_id HAVING NOT bool_and(active)
 ), sized AS (
-    SELECT campaigns.*, active.campaign_id IS NOT NULL AS busy, count(*) OVER () AS campaigns
-    FROM campaigns LEFT JOIN active USING (campaign_id)
+    SELECT *, count(*) OVER () AS campaigns FROM campaigns
 )
 SELECT campaign_id, eligible, oldest, oldest_arrival, busy, campaigns FROM sized
-ORDER BY CASE WHEN %(early)s AND %(capacity)s > campaigns THEN busy END,
-         CASE WHEN %(early)s AND %(capacity)s > campaigns OR %(slots)s > campaigns THEN eligible END,
+ORDER BY CASE WHEN %(early)s AND %(capacity)s::bigint > campaigns THEN busy END,
+         CASE WHEN %(early)s AND %(capacity)s > campaigns OR %(slots)s::bigint > campaigns THEN eligible END,
          oldest,
          CASE WHEN NOT (%(early)s AND %(capacity)s > campaigns OR %(slots)s > campaigns) THEN oldest_arrival END,
          campaign_id COLLATE "C"
-LIMIT %(limit)s
+LIMIT %(limit)s::bigint
