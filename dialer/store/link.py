@@ -27,10 +27,6 @@ from dialer.store.resolve import resolved
 GRACE = 0.5
 """Seconds beyond the server's own limit for a statement after which a silent server is given up."""
 
-PLAN_AGE = 5.0
-"""Seconds for which a plan is kept. One that was made for tables that were nearly empty can be very wrong for a list of
-a million; what PostgreSQL notes of tables, and makes plans anew for, may be minutes behind."""
-
 KEEPALIVES: Mapping[str, str] = {"keepalives_idle": "10", "keepalives_interval": "5", "keepalives_count": "3"}
 """Seconds, seconds, times: a machine that is gone is noticed within half a minute."""
 
@@ -153,7 +149,7 @@ class Link:
         self._given_up: str | None = None
         self._watching: Any = None
         self._due = 0.0
-        self._planned: dict[str, float] | None = {}
+        self._prepared: set[str] = set()
         self.busy = False
         self.proven = False
         """Whether it has served a statement."""
@@ -210,31 +206,26 @@ class Link:
         Fails with DatabaseDown (nothing was changed), CommitUnknown (the link was lost after sending; it is closed) or
         the error of PostgreSQL. To be awaited without being cancelled.
         """
-        if self._planned is None or not isinstance(query, Prepared):
+        if not isinstance(query, Prepared):
             return await self._send(query, params)
         try:
-            await self._prepare(query, self._planned)
+            if query.name not in self._prepared:
+                await self._before(query.preparing)
+                self._prepared.add(query.name)
             return await self._send(query.asking, params)
         except _UNPREPARED:
-            # This connection does without them from now on.
-            self._planned = None
+            self._prepared.clear()
             if self._socket.pollable().info.transaction_status != TRANSACTION_STATUS_IDLE:
                 raise
+        await self._before("DEALLOCATE ALL")
         return await self._send(query, params)
 
-    async def _prepare(self, statement: Prepared, planned: dict[str, float]) -> None:
-        """See to it that the server has a plan that is not too old, or makes one with the next question."""
-        now = self._reactor.seconds()
-        if (since := planned.get(statement.name)) is not None and now - since < PLAN_AGE:
-            return
+    async def _before(self, query: str) -> None:
+        """What changes nothing that is stored, so that nothing is unknown when the link is lost in it."""
         try:
-            if since is not None:
-                del planned[statement.name]
-                await self._send(statement.forgetting)
-            await self._send(statement.preparing)
+            await self._send(query)
         except CommitUnknown as error:
             raise DatabaseDown(str(error)) from error
-        planned[statement.name] = now
 
     async def _send(self, query: str, params: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
         try:

@@ -15,18 +15,19 @@ WEBHOOKS = "-- +webhooks"
 PREPARED = "-- +prepared"
 """The first line of a statement that is `Prepared`."""
 
-_PLACE = re.compile(r"%(?:%|\((\w+)\)s)")
-"""What psycopg2 replaces in a statement."""
+_PLACE = re.compile(r"%(?:%|\((?P<name>\w+)\)s(?:::(?P<type>(?:double precision|\w+)(?:\[\])?))?)")
+"""What psycopg2 replaces in a statement, and the type that is written behind it."""
 
 
 class Prepared(str):
     """A statement that each connection has planned once: for one that is asked often and does little, planning is half
     of its time.
 
-    The plan is made without knowing the values, and kept for a while (`PLAN_AGE` in `store/link.py`). PostgreSQL takes
-    an array for one of 10 elements, and what it selects by values for a few rows. So there may be no join that is good
-    for few rows only. Types that PostgreSQL cannot tell from the text are written there (`%(types)s::text[]`). Columns
-    have names: once a `*` has grown, connections do without the plan.
+    The plan is made without knowing the values, and kept until PostgreSQL has looked at one of the tables again, as
+    `TallyStore.learn` has it do. It takes an array for one of 10 elements, and what is selected by values for a few
+    rows. So there may be no join that is good for few rows only. Of each parameter, the first of its places that names
+    a type tells it (`%(ids)s::text[]`): it is not told from the values, which may all be missing. Fails with ValueError
+    for a parameter without one.
 
     As a text it is the statement itself, as for whoever asks it once.
     """
@@ -34,20 +35,27 @@ class Prepared(str):
     name: str
     preparing: str
     """What makes it known to a connection, without parameters."""
-    forgetting: str
-    """What undoes that."""
     asking: str
     """What asks it then, with the same parameters as the statement."""
 
     def __new__(cls, name: str, text: str) -> Prepared:
         self = super().__new__(cls, text)
-        names = list(dict.fromkeys(found for found in _PLACE.findall(text) if found))
-        numbers = {name: f"${number}" for number, name in enumerate(names, 1)}
+        places = [place for place in _PLACE.finditer(text) if place["name"]]
+        typed = {place["name"]: place["type"] for place in reversed(places) if place["type"]}
+        names = list(dict.fromkeys(place["name"] for place in places))
+        if untyped := [name for name in names if name not in typed]:
+            raise ValueError(f"{name}: no type of {', '.join(untyped)}")
+        types = {name: typed[name] for name in names}
+        numbers = {name: f"${number}" for number, name in enumerate(types, 1)}
+
+        def numbered(place: re.Match[str]) -> str:
+            return numbers[place["name"]] + place[0].partition(")s")[2] if place["name"] else "%"
+
+        given = f" ({', '.join(types.values())})" if types else ""
+        values = f" ({', '.join(f'%({name})s::{type}' for name, type in types.items())})" if types else ""
         self.name = name
-        self.preparing = f"PREPARE {name} AS {_PLACE.sub(lambda place: numbers.get(place[1], '%'), text)}"
-        self.forgetting = f"DEALLOCATE {name}"
-        values = ", ".join(f"%({name})s" for name in names)
-        self.asking = f"EXECUTE {name} ({values})" if values else f"EXECUTE {name}"
+        self.preparing = f"PREPARE {name}{given} AS {_PLACE.sub(numbered, text)}"
+        self.asking = f"EXECUTE {name}{values}"
         return self
 
 
@@ -70,7 +78,7 @@ def sql(name: str, *, webhooks: bool = False) -> str:
     text = (sql_folder() / "queries" / f"{name}.sql").read_text(encoding="utf-8")
     if webhooks:
         text = text.replace(WEBHOOKS, (sql_folder() / "parts" / "webhooks.sql").read_text(encoding="utf-8"))
-    return Prepared(name, text) if text.startswith(PREPARED) else text
+    return Prepared(f"{name}_webhooks" if webhooks else name, text) if text.startswith(PREPARED) else text
 
 
 def migrations_folder() -> Path:

@@ -16,7 +16,7 @@
         'ended_time', CASE WHEN event <> 'answered' THEN ended_time END,
         'call_result', CASE WHEN event <> 'answered' THEN call_result END)
     FROM announced CROSS JOIN LATERAL (
-        SELECT 'RESULT_WEBHOOK_URL', NULL WHERE %(result_webhook)s
+        SELECT 'RESULT_WEBHOOK_URL', NULL WHERE %(result_webhook)s::boolean
         UNION ALL
         SELECT * FROM call_events_webhook(scheduling_metadata) AS own
         WHERE %(webhook_hosts)s::text[] <> '{}' AND own.destination = ANY (%(webhook_hosts)s::text[])

@@ -1,13 +1,14 @@
+-- +prepared
 -- agent_pending -> dialed, by whichever dialer got the reply: it becomes the owner.
 WITH dialed AS (
     UPDATE contacts SET
         status = 'dialed',
-        owner = %(owner)s,
-        claimed_by = %(instance)s,
-        switch = %(switch)s,
-        agent = %(agent)s,
+        owner = %(owner)s::text,
+        claimed_by = %(instance)s::uuid,
+        switch = %(switch)s::text,
+        agent = %(agent)s::text,
         dial_time = now()
-    WHERE id = %(id)s AND taking = %(taking)s AND status = 'agent_pending'
+    WHERE id = %(id)s::text AND taking = %(taking)s::integer AND status = 'agent_pending'
       AND (end_time IS NULL OR end_time >= now())
       AND EXISTS (SELECT FROM dialers WHERE id = %(owner)s AND instance = %(instance)s AND lease_until > now())
     RETURNING *

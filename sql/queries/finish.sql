@@ -1,8 +1,9 @@
+-- +prepared
 -- To ended or failed, each from the state and the taking that it names, with what the VC must be told.
 -- Whoever sees a call end writes it, owner or not; the second of two changes nothing. A row that another session has
 -- locked is told as 'locked' and left alone, so that it does not hold up the others.
--- The first message of a contact is claimed at once as in outbox_claim.sql, of %(room)s contacts at most, and comes back
--- with its contact, so that it is delivered without another statement.
+-- The first message of a contact is claimed at once as in outbox_claim.sql, of so many contacts as there is room for, and
+-- comes back with its contact, so that it is delivered without another statement.
 WITH asked AS (
     SELECT * FROM unnest(
         %(ids)s::text[], %(takings)s::integer[], %(from_statuses)s::text[],
@@ -33,9 +34,9 @@ WITH asked AS (
     -- The agent is freed first: a notification that is tried again must not hold up an END_CHAT.
     INSERT INTO outbox (contact_id, kind, customer_number, tenant_id, call_result, attempts, next_time)
     SELECT id, kind, customer_number, tenant_id, CASE kind WHEN 'notification' THEN call_result END,
-           claimed::integer, now() + claimed::integer * %(claim_time)s * interval '1 second'
+           claimed::integer, now() + claimed::integer * %(claim_time)s::double precision * interval '1 second'
     FROM (
-        SELECT *, first AND row_number() OVER (PARTITION BY first ORDER BY id) <= %(room)s AS claimed
+        SELECT *, first AND row_number() OVER (PARTITION BY first ORDER BY id) <= %(room)s::bigint AS claimed
         FROM (
             SELECT *, (kind = 'end_chat' OR NOT end_chat) AND NOT EXISTS (
                 -- Put so that the index by contact is used, not the one of all that wait.
@@ -49,7 +50,7 @@ WITH asked AS (
     RETURNING *
 ), noted AS (
     INSERT INTO contact_events (contact_id, taking, event, dialer, detail)
-    SELECT id, taking, status, %(owner)s, call_result FROM changed
+    SELECT id, taking, status, %(owner)s::text, call_result FROM changed
 ), announced AS (
     SELECT 1 AS place, 'answered' AS event, answered_time AS at, changed.* FROM changed
     WHERE answer_told IS NULL AND answered_time IS NOT NULL

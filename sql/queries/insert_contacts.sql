@@ -1,3 +1,4 @@
+-- +prepared
 -- Stores the posted contacts that are not there yet. They arrive in the order they were posted, but are inserted in that
 -- of their ids: the same contacts posted at once in several orders would wait for each other for ever.
 INSERT INTO contacts (

@@ -1,3 +1,4 @@
+-- +prepared
 -- The customer answered, so many seconds ago. What another session has locked, or is over, is left alone: the end of
 -- the call tells of the answer too (finish.sql).
 WITH seen AS (

@@ -1,3 +1,4 @@
+-- +prepared
 -- Claim messages for the VC and park END_CHATs that are too old to be sent. A claim holds for a while only, so that
 -- what a dead dialer had claimed is free again. Only the oldest waiting message of each contact may be claimed: an
 -- outbox row is written by whoever holds the contact's row, so its id gives the order.
@@ -5,8 +6,8 @@
 WITH stale AS (
     SELECT id FROM outbox
     WHERE state = 'waiting' AND destination IS NULL AND kind = 'end_chat' AND next_time <= now()
-      AND created_time <= now() - %(end_chat_lifetime)s * interval '1 second'
-    ORDER BY id LIMIT %(stale_limit)s
+      AND created_time <= now() - %(end_chat_lifetime)s::double precision * interval '1 second'
+    ORDER BY id LIMIT %(stale_limit)s::bigint
     FOR UPDATE SKIP LOCKED
 ), parked AS (
     UPDATE outbox SET
@@ -24,10 +25,10 @@ WITH stale AS (
           WHERE earlier.contact_id = message.contact_id AND earlier.id < message.id AND earlier.destination IS NULL
             AND earlier.state NOT IN ('delivered', 'parked'))
     -- Longest due first, so that a backlog of any length is read from the front of the index.
-    ORDER BY next_time, id LIMIT %(limit)s
+    ORDER BY next_time, id LIMIT %(limit)s::bigint
     FOR UPDATE SKIP LOCKED
 ), claimed AS (
-    UPDATE outbox SET next_time = now() + %(claim_time)s * interval '1 second', attempts = attempts + 1
+    UPDATE outbox SET next_time = now() + %(claim_time)s::double precision * interval '1 second', attempts = attempts + 1
     FROM due WHERE outbox.id = due.id
     RETURNING outbox.*
 )

@@ -1,3 +1,4 @@
+-- +prepared
 -- pending -> agent_pending or dialed: the write-ahead, committed before anything is sent. Many at a time, each for itself.
 -- A dialer that lost its lease takes nothing, and nobody takes a row that is not the one that was chosen: it may have
 -- been taken and given back, or purged and posted again, meanwhile.
@@ -13,8 +14,8 @@ WITH asked AS (
     UPDATE contacts SET
         status = free.status,
         taking = contacts.taking + 1,
-        owner = %(owner)s,
-        claimed_by = %(instance)s,
+        owner = %(owner)s::text,
+        claimed_by = %(instance)s::uuid,
         switch = free.switch,
         dial_time = CASE WHEN free.status = 'dialed' THEN now() END,
         agent_time = CASE WHEN free.status = 'agent_pending' THEN now() END,

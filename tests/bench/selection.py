@@ -115,8 +115,9 @@ def _measure(bench: Bench, world: World, database: Database, many: int) -> Round
             figures.append(own)
 
     def settle() -> None:
-        """What a second of a running dialer, and a minute of autovacuum, do."""
+        """What some seconds of a running dialer, and a minute of autovacuum, do."""
         _on_reactor(world, lambda: TallyStore(database).fold(1))
+        _on_reactor(world, TallyStore(database).learn)
         tidy(world)
 
     fill(world, FEW, campaigns=CAMPAIGNS)

@@ -16,7 +16,7 @@ from twisted.internet.endpoints import TCP4ClientEndpoint, UNIXClientEndpoint
 
 from dialer.outcome import wire_result
 from dialer.sandbox.efswitch import Rule, Rules
-from dialer.store.queries import sql
+from dialer.store.queries import Prepared, sql
 from tests.process.gate import Gate, Passing, answered, asked
 from tests.process.street import Street
 from tests.process.twistd import Twistd
@@ -37,8 +37,9 @@ FREQUENT = {"LEASE_TIME": "6", "RECONCILE_INTERVAL": "0.3", "DB_CONN_TIMEOUT": "
 
 
 def statement(name: str) -> Passing:
-    """The dialer sends the statement in sql/queries of this name: told by its text up to the first value."""
-    return asked(sql(name).partition("%")[0])
+    """The dialer asks the statement in sql/queries of this name: told by its text up to the first value."""
+    text = sql(name)
+    return asked((text.asking if isinstance(text, Prepared) else text).partition("%")[0])
 
 
 def _to(port: int) -> TCP4ClientEndpoint:

@@ -15,6 +15,7 @@ from hamcrest import (
     equal_to,
     greater_than,
     has_entries,
+    has_key,
     instance_of,
     is_,
     less_than,
@@ -23,14 +24,25 @@ from hamcrest import (
 from twisted.internet.defer import Deferred
 
 from dialer.contact import CampaignType
-from dialer.store import link
 from dialer.store.database import Database, DatabaseDown
 from dialer.store.queries import Prepared, sql
 from dialer.store.queue import QueueStore, Wanted
+from dialer.store.tally import TallyStore
 from tests.store.tables import Held
 from tests.waiting import until
 
-NOTES = Prepared("notes", "SELECT text FROM notes WHERE text LIKE %(like)s || '%%' AND text <> ALL(%(but)s::text[])")
+NOTES = Prepared(
+    "notes", "SELECT text FROM notes WHERE text LIKE %(like)s::text || '%%' AND text <> ALL(%(but)s::text[])"
+)
+OUTBOX = """
+INSERT INTO outbox (contact_id, kind, customer_number, call_result, state)
+SELECT 'c' || n, 'notification', n::text, 'BUSY', CASE WHEN n > %(delivered)s THEN 'waiting' ELSE 'delivered' END
+FROM generate_series(1, %(messages)s) AS n
+"""
+LEASE = """
+INSERT INTO dialers (id, instance, lease_until)
+VALUES ('me', '00000000-0000-0000-0000-000000000001', now() + interval '1 hour')
+"""
 NONE: dict[str, Any] = {"like": "", "but": []}
 
 PENDING = """
@@ -66,23 +78,42 @@ async def backend(database: Database) -> int:
     return int(pid)
 
 
+async def learnt(database: Database) -> None:
+    """Have PostgreSQL look at what has changed much, as a running dialer does."""
+    # What a session did is counted a second later otherwise.
+    await database.run("SELECT pg_stat_force_next_flush()")
+    await TallyStore(database).learn()
+
+
 async def texts(database: Database, like: str = "", but: tuple[str, ...] = ()) -> list[str]:
     return [row["text"] for row in await database.run(NOTES, {"like": like, "but": list(but)})]
 
 
 def test_a_prepared_statement_is_its_text_with_numbers_and_the_same_parameters_in_their_order() -> None:
-    statement = Prepared("two", "SELECT %(b)s::int, 7 %% %(a)s::int, %(b)s")
-    assert_that(statement, equal_to("SELECT %(b)s::int, 7 %% %(a)s::int, %(b)s"))
-    assert_that(statement.preparing, equal_to("PREPARE two AS SELECT $1::int, 7 % $2::int, $1"))
-    assert_that(statement.asking, equal_to("EXECUTE two (%(b)s, %(a)s)"))
+    text = "SELECT %(b)s, 7 %% %(a)s::int, %(b)s::double precision, %(b)s::text, %(c)s::text[]"
+    statement = Prepared("three", text)
+    assert_that(statement, equal_to(text))
+    assert_that(
+        statement.preparing,
+        equal_to(
+            "PREPARE three (double precision, int, text[]) AS"
+            " SELECT $1, 7 % $2::int, $1::double precision, $1::text, $3::text[]"
+        ),
+    )
+    assert_that(statement.asking, equal_to("EXECUTE three (%(b)s::double precision, %(a)s::int, %(c)s::text[])"))
     assert_that(Prepared("now", "SELECT now()").asking, equal_to("EXECUTE now"))
 
 
-def test_what_selection_asks_is_prepared() -> None:
-    for name in ("queues", "heads"):
+def test_a_parameter_without_a_type_is_refused() -> None:
+    with pytest.raises(ValueError, match="two: no type of b, c"):
+        Prepared("two", "SELECT %(a)s::int, %(b)s, %(c)s")
+
+
+def test_what_each_call_asks_is_prepared() -> None:
+    for name in ("queues", "heads", "count_active", "take", "finish", "outbox_delivered"):
         assert_that(sql(name), instance_of(Prepared))
         assert_that(sql(name).splitlines()[0], equal_to("-- +prepared"))
-    assert_that(sql("take"), not_(instance_of(Prepared)))
+    assert_that(sql("contact"), not_(instance_of(Prepared)))
 
 
 @pytest_twisted.ensureDeferred
@@ -119,9 +150,10 @@ async def test_it_is_answered_whatever_became_of_its_plan(single: Database, chan
     await texts(single)
     pid = await backend(single)
     await single.run(change)
-    for _ in range(2):
+    for _ in range(3):
         assert_that(await texts(single, "a"), contains_exactly("a"))
     assert_that(await backend(single), equal_to(pid))
+    assert_that(await plans(single), has_key("notes"))
 
 
 @pytest_twisted.ensureDeferred
@@ -129,6 +161,7 @@ async def test_one_that_is_known_already_is_answered_too(single: Database) -> No
     await single.run("PREPARE notes AS SELECT 'another' AS text")
     for _ in range(2):
         assert_that(await texts(single, "a"), contains_exactly("a"))
+    assert_that(await plans(single), equal_to({"notes": (1, 0)}))
 
 
 @pytest_twisted.ensureDeferred
@@ -195,8 +228,8 @@ def looked_at(plan: dict[str, Any]) -> Iterator[float]:
 
 @pytest.mark.parametrize("early", [False, True])
 @pytest_twisted.ensureDeferred
-async def test_a_plan_made_for_empty_tables_is_made_anew_before_long(
-    single: Database, early: bool, monkeypatch: pytest.MonkeyPatch
+async def test_a_plan_made_for_empty_tables_is_made_anew_once_postgresql_has_looked_at_them(
+    single: Database, early: bool
 ) -> None:
     campaigns, contacts, slots = 400, 20_000, 100
     wanted = Wanted(slots, campaigns + slots, [CampaignType.IVR], early=early)
@@ -205,8 +238,8 @@ async def test_a_plan_made_for_empty_tables_is_made_anew_before_long(
     await single.run("DELETE FROM contacts")
     await single.run(PENDING, {"campaigns": campaigns, "contacts": contacts})
     await single.run(ONE_OF_EACH_ACTIVE)
+    await learnt(single)
 
-    monkeypatch.setattr(link, "PLAN_AGE", 0.0)
     asked: dict[str, Any] = {"types": ["IVR"], "avoid": [], "slots": slots, "capacity": wanted.capacity}
     asked |= {"early": early, "limit": 2 * slots}
     first = await single.run(sql("queues"), asked)
@@ -223,3 +256,52 @@ async def test_a_plan_made_for_empty_tables_is_made_anew_before_long(
         # Each node of the plan has a few rows for each campaign; none has all contacts, or each campaign with each.
         assert_that(max(nodes), is_(greater_than(slots)))
         assert_that(max(nodes), is_(less_than(5 * campaigns)), name)
+
+
+@pytest.mark.parametrize("webhooks", [False, True])
+@pytest_twisted.ensureDeferred
+async def test_what_each_call_asks_looks_at_few_rows_of_full_tables(single: Database, webhooks: bool) -> None:
+    contacts, active, one = 20_000, 50, 50
+    await single.run(LEASE)
+    await single.run(PENDING, {"campaigns": 10, "contacts": contacts})
+    await single.run("UPDATE contacts SET status = 'dialed', owner = 'me' WHERE arrival <= %(n)s", {"n": active})
+    await single.run(OUTBOX, {"delivered": contacts - one, "messages": contacts})
+    await learnt(single)
+    waiting = [f"c{number}" for number in range(active + 1, active + 1 + one)]
+    dialed = [f"c{number}" for number in range(1, active + 1)]
+    (last,) = await single.run("SELECT max(id) AS id FROM outbox")
+    me = {"owner": "me", "instance": "00000000-0000-0000-0000-000000000001"}
+    told = {"result_webhook": True, "webhook_hosts": ["hooks:443"]}
+    asked: dict[str, dict[str, Any]] = {
+        "take": {
+            "ids": waiting,
+            "takings": [0] * one,
+            "arrivals": list(range(active + 1, active + 1 + one)),
+            "statuses": ["dialed"] * one,
+            "switches": ["pbx:8021"] * one,
+        },
+        "mark_answered": {"ids": dialed, "takings": [0] * one, "agos": [None] * one},
+        "finish": {
+            "ids": dialed,
+            "takings": [0] * one,
+            "from_statuses": ["dialed"] * one,
+            "to_statuses": ["ended"] * one,
+            "results": ["BUSY"] * one,
+            "end_chats": [False] * one,
+            "agents": [None] * one,
+            "answered_agos": [None] * one,
+            "room": one,
+            "claim_time": 30.0,
+        },
+        "outbox_claim": {"end_chat_lifetime": 60.0, "stale_limit": one, "limit": one, "claim_time": 30.0},
+        "outbox_delivered": {"ids": list(range(last["id"] - one, last["id"]))},
+    }
+    for name, given in asked.items():
+        statement = sql(name, webhooks=webhooks)
+        assert isinstance(statement, Prepared)
+        await single.run(statement.preparing)
+        (row,) = await single.run(f"EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) {statement.asking}", given | me | told)
+        nodes = list(looked_at(row["QUERY PLAN"][0]["Plan"]))
+        # As many as it is about, and at most each of these with each.
+        assert_that(max(nodes), is_(greater_than(one - 1)), name)
+        assert_that(max(nodes), is_(less_than(2 * one * one)), name)
