@@ -19,7 +19,7 @@ from dialer.esl.fleet import Fleet
 from dialer.lease import Lease
 from dialer.meter import Meter
 from dialer.placing import Placing
-from dialer.selection import own_first
+from dialer.selection import is_own, own_first
 from dialer.settlement import Kept
 from dialer.store.contacts import EXPIRE_AT_ONCE, ContactStore
 from dialer.store.database import DatabaseError
@@ -212,8 +212,7 @@ class Cycle(Service):
         for contact in own_first(contacts, *self._lease.share):
             if not self.running or self._due.timed or self._takings.trouble is not None:
                 break
-            if self._takings.missed:
-                # Another dialer has come as far as this: what is next for it is no longer next for us.
+            if self._overtaken():
                 break
             if contact.campaign_type not in self._dialable():
                 # The switch was lost meanwhile: an agent would be reserved in vain, or the calls are being compared.
@@ -238,6 +237,14 @@ class Cycle(Service):
                 if self._policy is DownPolicy.HOLD:
                     break
         return again
+
+    def _overtaken(self) -> bool:
+        """Whether another dialer has come as far as we: what is next for it is no longer next for us.
+
+        That it took one of our own, to fill its slots, says nothing about the rest of our own.
+        """
+        which, of = self._lease.share
+        return any(of == 1 or not is_own(contact_id, which, of) for contact_id in self._takings.missed)
 
     def _dialable(self) -> list[CampaignType]:
         """Which kinds of contact may be taken now."""

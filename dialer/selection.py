@@ -10,6 +10,7 @@ Knows numbers only: no reactor, clock or SQL. Nothing depends on the order in wh
 from __future__ import annotations
 
 import heapq
+import math
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Any
@@ -77,7 +78,13 @@ def order_of(slots: int, campaigns: int, *, early: bool, capacity: int) -> Order
 
 
 def allocate(
-    queues: Iterable[CampaignQueue], slots: int, *, early: bool = False, capacity: int, campaigns: int | None = None
+    queues: Iterable[CampaignQueue],
+    slots: int,
+    *,
+    early: bool = False,
+    capacity: int,
+    campaigns: int | None = None,
+    dialers: int = 1,
 ) -> list[Share]:
     """Share `slots` free call slots out among `queues`, one for each campaign; the shares come in dialing order.
 
@@ -89,7 +96,9 @@ def allocate(
     - `early` (a slot was freed between two timed cycles) while `capacity` > n: each campaign without an active contact
       gets one before any other does; what is left is shared as in the first case.
 
-    `campaigns` is n when `queues` are only those that come first in the order of `order_of`, one for each slot.
+    `campaigns` is n when `queues` are only those that come first in the order of `order_of`, one for each slot. So many
+    `dialers` share the queues: as the others take what is theirs of a campaign, each goes round with that part of it
+    before it gives slots that are left to the rest.
     """
     known = list(queues)
     if slots <= 0:
@@ -98,7 +107,7 @@ def allocate(
     order = order_of(slots, total, early=early, capacity=capacity)
     if order is _oldest_first:
         return [Share(queue.campaign_id, 1) for queue in heapq.nsmallest(slots, known, key=order)]
-    return _fill(known, sorted(known, key=order), slots)
+    return _fill(known, sorted(known, key=order), slots, dialers)
 
 
 def own_first(contacts: Sequence[Contact], which: int, of: int) -> list[Contact]:
@@ -107,7 +116,12 @@ def own_first(contacts: Sequence[Contact], which: int, of: int) -> list[Contact]
     Others may choose the same ones. So that they do not all reach for the same one, each begins with its own share of
     them, in their order, and only then goes on with what the others may have left.
     """
-    return sorted(contacts, key=lambda contact: crc32(contact.id.encode()) % of != which)
+    return sorted(contacts, key=lambda contact: not is_own(contact.id, which, of))
+
+
+def is_own(contact_id: str, which: int, of: int) -> bool:
+    """Whether a contact is one of those that dialer `which` (from 0) of `of` takes first."""
+    return crc32(contact_id.encode()) % of == which
 
 
 def own_of_each(contacts: Sequence[Contact], shares: Sequence[Share], which: int, of: int) -> list[Contact]:
@@ -123,20 +137,20 @@ def own_of_each(contacts: Sequence[Contact], shares: Sequence[Share], which: int
     for share in shares:
         queue = queues[share.campaign_id]
         head = {contact.id for contact in queue[: share.contacts]}
-        own_or_head = [each for each in queue if each.id in head or crc32(each.id.encode()) % of == which]
+        own_or_head = [each for each in queue if each.id in head or is_own(each.id, which, of)]
         chosen += own_first(own_or_head, which, of)[: share.contacts]
     return chosen
 
 
-def _fill(campaigns: list[CampaignQueue], order: list[CampaignQueue], slots: int) -> list[Share]:
+def _fill(campaigns: list[CampaignQueue], order: list[CampaignQueue], slots: int, dialers: int) -> list[Share]:
     """One slot for each in `order` while they last, then the rest to the smallest campaigns first."""
     shares = {queue.campaign_id: 1 for queue in order[:slots]}
     left = slots - len(shares)
     if left:
-        for queue in sorted(campaigns, key=_smallest_first):
-            more = min(left, queue.eligible - 1)
-            shares[queue.campaign_id] += more
-            left -= more
-            if not left:
-                break
+        smallest = sorted(campaigns, key=_smallest_first)
+        for part in (dialers, 1):
+            for queue in smallest:
+                more = min(left, math.ceil(queue.eligible / part) - shares[queue.campaign_id])
+                shares[queue.campaign_id] += more
+                left -= more
     return [Share(campaign_id, contacts) for campaign_id, contacts in shares.items()]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -38,9 +38,9 @@ class Takings:
         return taken
 
     @property
-    def missed(self) -> bool:
-        """Whether a contact was missed since `settled` was last asked."""
-        return bool(self._missed)
+    def missed(self) -> Sequence[str]:
+        """The ids of the contacts that were missed since `settled` was last asked."""
+        return self._missed
 
     @property
     def trouble(self) -> DatabaseError | None:

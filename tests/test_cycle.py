@@ -28,6 +28,7 @@ from dialer.contact import CampaignType, Contact
 from dialer.cycle import APART, LOOK_AGAIN, Cycle
 from dialer.esl.fleet import Fleet
 from dialer.placing import Placing
+from dialer.selection import is_own
 from dialer.store import contacts as store_module
 from dialer.store.contacts import ContactStore
 from dialer.store.database import DatabaseDown
@@ -591,6 +592,20 @@ def test_after_another_dialer_was_faster_there_is_one_more_look_soon(bench: Benc
     assert_that((bench.asked().count("choose"), bench.placed), equal_to((1, ["a", "b", "c"])))
     bench.clock.advance(10 * LOOK_AGAIN)
     assert_that(bench.asked(), empty())
+
+
+@pytest.mark.parametrize(("missing", "placed"), [("own", 4), ("other", 3)])
+def test_one_of_its_own_that_another_dialer_took_leaves_a_dialer_the_others_of_its_own(
+    bench: Bench, missing: str, placed: int
+) -> None:
+    which, of = bench.lease.share = 1, 3
+    own = [f"c{n}" for n in range(20) if is_own(f"c{n}", which, of)][:2]
+    other = [f"c{n}" for n in range(20) if not is_own(f"c{n}", which, of)][:2]
+    lost = own[0] if missing == "own" else other[0]
+    bench.put(*own, *other)
+    bench.outcome = lambda contact: missed(bench) if contact.id == lost else Placed.SENT
+    bench.start()
+    assert_that(bench.placed, equal_to([*own, *other][:placed]))
 
 
 def test_a_stop_calls_off_the_look_after_another_dialer_was_faster() -> None:

@@ -109,12 +109,14 @@ def test_the_shares_are_those_of_a_simulation_that_gives_one_slot_after_the_othe
     assert_that(contacts_of(table, shares), equal_to(simulate(table, slots, early, capacity)))
 
 
-@given(table=tables, slots=st.integers(-2, 45), early=st.booleans(), capacity=st.integers(1, 45))
+@given(
+    table=tables, slots=st.integers(-2, 45), early=st.booleans(), capacity=st.integers(1, 45), dialers=st.integers(1, 5)
+)
 def test_no_slot_stays_free_while_a_contact_waits_unless_each_campaign_gets_just_one(
-    table: list[dict[str, Any]], slots: int, early: bool, capacity: int
+    table: list[dict[str, Any]], slots: int, early: bool, capacity: int, dialers: int
 ) -> None:
     queues = queues_of(table)
-    shares = allocate(queues, slots, early=early, capacity=capacity)
+    shares = allocate(queues, slots, early=early, capacity=capacity, dialers=dialers)
     given_out = sum(share.contacts for share in shares)
     assert_that(given_out, equal_to(max(0, min(slots, sum(queue.eligible for queue in queues)))))
     assert_that(len({share.campaign_id for share in shares}), equal_to(len(shares)))
@@ -278,6 +280,18 @@ def test_dialers_that_share_a_queue_begin_with_parts_of_it_that_have_nothing_in_
             assert_that(part, equal_to(sorted(part)))
         begun += [c.id for c in own]
     assert_that(sorted(begun), equal_to(sorted(c.id for c in contacts)))
+
+
+def test_each_of_several_dialers_goes_on_to_the_next_campaign_after_its_part_of_the_smaller_one() -> None:
+    queues = [queue("big", 900), queue("mid", 82), queue("small", 40)]
+    shares = allocate(queues, 100, capacity=100, dialers=4)
+    assert_that(shares, contains_exactly(Share("small", 10), Share("mid", 21), Share("big", 69)))
+
+
+def test_slots_that_are_left_over_when_each_dialer_has_its_part_go_to_the_smallest_campaign_again() -> None:
+    queues = [queue("big", 60), queue("small", 12)]
+    shares = allocate(queues, 30, capacity=30, dialers=4)
+    assert_that(shares, contains_exactly(Share("small", 12), Share("big", 18)))
 
 
 def test_a_dialer_alone_keeps_the_order_of_the_choice() -> None:

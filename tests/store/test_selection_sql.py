@@ -138,3 +138,21 @@ async def test_dialers_that_ask_at_once_are_given_different_contacts_while_there
     # Of the first 160 each dialer's own are not just 40, so that some take a few of another's.
     assert_that(len(set().union(*given)), greater_than(130))
     assert_that(set(alone) - set().union(*given), equal_to(set()))
+
+
+@pytest_twisted.ensureDeferred
+async def test_dialers_that_empty_a_small_campaign_together_go_on_to_the_next(database: Database) -> None:
+    received = datetime.now(UTC).isoformat()
+    rows = [
+        {"id": f"{name}{n}", "customer_number": "+15550001", "campaign_type": "IVR", "campaign_id": name,
+         "status": "pending", "received_time": received}
+        for name, size in (("small", 80), ("big", 400)) for n in range(size)
+    ]  # fmt: skip
+    await database.run(INSERT, {"rows": as_json(rows)})
+
+    given = [await choose(database, Wanted(40, 40, BOTH, share=(which, 4))) for which in range(4)]
+
+    assert_that([len(each) for each in given], equal_to([40] * 4))
+    # All want more than the small one has. Each has its part of both: were it all of the small one, they had 80.
+    assert_that(len(set().union(*given)), greater_than(130))
+    assert_that([sum(each.startswith("small") for each in chosen) for chosen in given], equal_to([20] * 4))
