@@ -209,10 +209,14 @@ class Cycle(Service):
 
     async def _place_all(self, contacts: Sequence[Contact]) -> bool:
         again = False
-        for contact in own_first(contacts, *self._lease.share):
+        which, of = self._lease.share
+        # One of these that another dialer took, to fill its slots, says nothing about the others.
+        own = {contact.id for contact in contacts if of > 1 and is_own(contact.id, which, of)}
+        for contact in own_first(contacts, which, of):
             if not self.running or self._due.timed or self._takings.trouble is not None:
                 break
-            if self._overtaken():
+            if not own.issuperset(self._takings.missed):
+                # Another dialer has come as far as this: what is next for it is no longer next for us.
                 break
             if contact.campaign_type not in self._dialable():
                 # The switch was lost meanwhile: an agent would be reserved in vain, or the calls are being compared.
@@ -237,14 +241,6 @@ class Cycle(Service):
                 if self._policy is DownPolicy.HOLD:
                     break
         return again
-
-    def _overtaken(self) -> bool:
-        """Whether another dialer has come as far as we: what is next for it is no longer next for us.
-
-        That it took one of our own, to fill its slots, says nothing about the rest of our own.
-        """
-        which, of = self._lease.share
-        return any(of == 1 or not is_own(contact_id, which, of) for contact_id in self._takings.missed)
 
     def _dialable(self) -> list[CampaignType]:
         """Which kinds of contact may be taken now."""

@@ -37,7 +37,7 @@ _LOST = (psycopg2.OperationalError, psycopg2.InterfaceError, ConnectionDone)
 _UNABLE = ("57014", "55P03", "53", "25006", "58")
 
 # A prepared statement is not what we take it for: a column it tells of has another type now, somebody discarded all
-# that this connection had, or a PREPARE was done though it seemed to fail. Nothing has run then.
+# that this connection had, or a PREPARE was done though it seemed to fail. Nothing is left of what was asked.
 _UNPREPARED = (
     psycopg2.errors.FeatureNotSupported,
     psycopg2.errors.InvalidSqlStatementName,
@@ -150,6 +150,8 @@ class Link:
         self._watching: Any = None
         self._due = 0.0
         self._prepared: set[str] = set()
+        self._disordered = False
+        """Whether the server may know other prepared statements than these."""
         self.busy = False
         self.proven = False
         """Whether it has served a statement."""
@@ -193,7 +195,7 @@ class Link:
             for _ in range(2):
                 if self._open and _has_input(connection):
                     self._socket.doRead()
-            if self._open and connection.info.transaction_status == TRANSACTION_STATUS_IDLE:
+            if self._open and self._between:
                 return True
             self._lost(psycopg2.InterfaceError("in an unexpected state"))
         except (*_LOST, ValueError) as error:
@@ -206,19 +208,26 @@ class Link:
         Fails with DatabaseDown (nothing was changed), CommitUnknown (the link was lost after sending; it is closed) or
         the error of PostgreSQL. To be awaited without being cancelled.
         """
-        if not isinstance(query, Prepared):
-            return await self._send(query, params)
-        try:
-            if query.name not in self._prepared:
-                await self._before(query.preparing)
-                self._prepared.add(query.name)
-            return await self._send(query.asking, params)
-        except _UNPREPARED:
+        if self._disordered and self._between:
+            await self._before("DEALLOCATE ALL")
             self._prepared.clear()
-            if self._socket.pollable().info.transaction_status != TRANSACTION_STATUS_IDLE:
-                raise
-        await self._before("DEALLOCATE ALL")
+            self._disordered = False
+        if isinstance(query, Prepared) and not self._disordered:
+            try:
+                if query.name not in self._prepared:
+                    await self._before(query.preparing)
+                    self._prepared.add(query.name)
+                return await self._send(query.asking, params)
+            except _UNPREPARED:
+                self._disordered = True
+                if not self._between:
+                    raise
         return await self._send(query, params)
+
+    @property
+    def _between(self) -> bool:
+        """Whether no transaction is under way."""
+        return bool(self._socket.pollable().info.transaction_status == TRANSACTION_STATUS_IDLE)
 
     async def _before(self, query: str) -> None:
         """What changes nothing that is stored, so that nothing is unknown when the link is lost in it."""

@@ -47,14 +47,14 @@ class QueueStore:
         heads: dict[str, Contact] = {}
         queues, campaigns = await self._first(wanted, heads)
         which, dialers = wanted.share
+        depth = max(1, min(dialers, DEEP // wanted.slots))
         shares = allocate(
-            queues, wanted.slots, early=wanted.early, capacity=wanted.capacity, campaigns=campaigns, dialers=dialers
+            queues, wanted.slots, early=wanted.early, capacity=wanted.capacity, campaigns=campaigns, dialers=depth
         )
         if all(share.contacts == 1 for share in shares):
             return [heads[share.campaign_id] for share in shares]
         # Of as many as all dialers together want, each has its own part: so it seldom reaches for what another takes,
         # and one choice lasts as long as if it were alone.
-        depth = max(1, min(dialers, DEEP // wanted.slots))
         deep = [Share(share.campaign_id, share.contacts * depth) for share in shares]
         return own_of_each(await self._heads(deep, wanted), shares, which, dialers)
 

@@ -2,8 +2,8 @@
 -- To ended or failed, each from the state and the taking that it names, with what the VC must be told.
 -- Whoever sees a call end writes it, owner or not; the second of two changes nothing. A row that another session has
 -- locked is told as 'locked' and left alone, so that it does not hold up the others.
--- The first message of a contact is claimed at once as in outbox_claim.sql, of so many contacts as there is room for, and
--- comes back with its contact, so that it is delivered without another statement.
+-- The first message of a contact is claimed at once as in outbox_claim.sql, of so many contacts as there is room for,
+-- and comes back with its contact, so that it is delivered without another statement.
 WITH asked AS (
     SELECT * FROM unnest(
         %(ids)s::text[], %(takings)s::integer[], %(from_statuses)s::text[],

@@ -24,7 +24,7 @@ from hamcrest import (
 from twisted.internet.defer import Deferred
 
 from dialer.contact import CampaignType
-from dialer.store.database import Database, DatabaseDown
+from dialer.store.database import CommitUnknown, Database, DatabaseDown
 from dialer.store.queries import Prepared, sql
 from dialer.store.queue import QueueStore, Wanted
 from dialer.store.tally import TallyStore
@@ -43,6 +43,7 @@ LEASE = """
 INSERT INTO dialers (id, instance, lease_until)
 VALUES ('me', '00000000-0000-0000-0000-000000000001', now() + interval '1 hour')
 """
+LOCKS = "SELECT pid FROM pg_locks WHERE pid = %(pid)s AND NOT granted"
 NONE: dict[str, Any] = {"like": "", "but": []}
 
 PENDING = """
@@ -110,7 +111,10 @@ def test_a_parameter_without_a_type_is_refused() -> None:
 
 
 def test_what_each_call_asks_is_prepared() -> None:
-    for name in ("queues", "heads", "count_active", "take", "finish", "outbox_delivered"):
+    for name in (
+        "queues", "heads", "count_active", "take", "dial_agent", "mark_answered", "finish", "outbox_claim",
+        "outbox_delivered", "add_events", "insert_contacts",
+    ):  # fmt: skip
         assert_that(sql(name), instance_of(Prepared))
         assert_that(sql(name).splitlines()[0], equal_to("-- +prepared"))
     assert_that(sql("contact"), not_(instance_of(Prepared)))
@@ -172,19 +176,28 @@ async def test_an_error_of_the_statement_is_its_own_and_it_stays_prepared(single
     assert_that(await plans(single), has_entries(notes=(1, 0)))
 
 
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [
+        ("ALTER TABLE notes ALTER COLUMN text TYPE varchar(20)", psycopg2.errors.FeatureNotSupported),
+        ("DEALLOCATE ALL", psycopg2.errors.InvalidSqlStatementName),
+    ],
+)
 @pytest_twisted.ensureDeferred
-async def test_a_transaction_in_which_it_is_no_longer_known_fails_and_the_next_succeeds(single: Database) -> None:
+async def test_a_transaction_in_which_it_is_no_longer_known_fails_and_the_next_succeeds(
+    single: Database, change: str, error: type[Exception]
+) -> None:
     await texts(single)
-    await single.run("DEALLOCATE ALL")
+    await single.run(change)
 
     async def work(run: Any) -> list[dict[str, Any]]:
         await run("INSERT INTO notes VALUES ('z')")
         return list(await run(NOTES, {"like": "z", "but": []}))
 
-    with pytest.raises(psycopg2.errors.InvalidSqlStatementName):
+    with pytest.raises(error):
         await single.transaction(work)
-    assert_that(await texts(single, "z"), equal_to([]))
     assert_that(await single.transaction(work), equal_to([{"text": "z"}]))
+    assert_that(await texts(single, "z"), contains_exactly("z"))
 
 
 @pytest_twisted.ensureDeferred
@@ -196,14 +209,30 @@ async def test_a_connection_lost_before_it_was_asked_leaves_nothing_unknown(
     await held.locked
     asked = Deferred.fromCoroutine(single.run(NOTES, NONE))
     # It waits for the lock as soon as it is to be made known.
-    locks = "SELECT pid FROM pg_locks WHERE pid = %(pid)s AND NOT granted"
-    await until(reactor, lambda: database.run(locks, {"pid": pid}), "waiting for the lock")
+    await until(reactor, lambda: database.run(LOCKS, {"pid": pid}), "waiting for the lock")
     await database.run("SELECT pg_terminate_backend(%(pid)s)", {"pid": pid})
     with pytest.raises(DatabaseDown):
         await asked
     await held.commit()
     assert_that(await texts(single, "a"), contains_exactly("a"))
     assert_that(await plans(single), equal_to({"notes": (1, 0)}))
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_connection_lost_after_it_was_asked_leaves_open_what_became_of_it(
+    reactor: Any, single: Database, database: Database
+) -> None:
+    adding = Prepared("adding", "INSERT INTO notes VALUES (%(text)s::text)")
+    await single.run(adding, {"text": "first"})
+    pid = await backend(single)
+    held = Held(database, "INSERT INTO notes VALUES ('y')")
+    await held.locked
+    asked = Deferred.fromCoroutine(single.run(adding, {"text": "y"}))
+    await until(reactor, lambda: database.run(LOCKS, {"pid": pid}), "waiting for the lock")
+    await database.run("SELECT pg_terminate_backend(%(pid)s)", {"pid": pid})
+    with pytest.raises(CommitUnknown):
+        await asked
+    await held.commit()
 
 
 @pytest_twisted.ensureDeferred
