@@ -15,7 +15,7 @@ WEBHOOKS = "-- +webhooks"
 PREPARED = "-- +prepared"
 """The first line of a statement that is `Prepared`."""
 
-_PLACE = re.compile(r"%(?:%|\((?P<name>\w+)\)s(?:::(?P<type>(?:double precision|\w+)(?:\[\])?))?)")
+_PLACE = re.compile(r"%(?:%|\((?P<name>\w+)\)s(?=(?:::(?P<type>(?:double precision|\w+)(?:\[\])?))?))")
 """What psycopg2 replaces in a statement, and the type that is written behind it."""
 
 
@@ -47,14 +47,10 @@ class Prepared(str):
             raise ValueError(f"{name}: no type of {', '.join(untyped)}")
         types = {name: typed[name] for name in names}
         numbers = {name: f"${number}" for number, name in enumerate(types, 1)}
-
-        def numbered(place: re.Match[str]) -> str:
-            return numbers[place["name"]] + place[0].partition(")s")[2] if place["name"] else "%"
-
         given = f" ({', '.join(types.values())})" if types else ""
         values = f" ({', '.join(f'%({name})s::{type}' for name, type in types.items())})" if types else ""
         self.name = name
-        self.preparing = f"PREPARE {name}{given} AS {_PLACE.sub(numbered, text)}"
+        self.preparing = f"PREPARE {name}{given} AS {_PLACE.sub(lambda place: numbers.get(place['name'], '%'), text)}"
         self.asking = f"EXECUTE {name}{values}"
         return self
 
@@ -73,7 +69,8 @@ def sql_folder() -> Path:
 def sql(name: str, *, webhooks: bool = False) -> str:
     """The statement in `sql/queries/<name>.sql`, read once; fails with FileNotFoundError.
 
-    With `webhooks` it also tells of what it changes. Without, that part is not in its text, and costs nothing.
+    With `webhooks` it also tells of what it changes. Without, that part is not in its text, and costs nothing. One that
+    begins with the line `-- +prepared` is a `Prepared`.
     """
     text = (sql_folder() / "queries" / f"{name}.sql").read_text(encoding="utf-8")
     if webhooks:

@@ -47,6 +47,7 @@ class QueueStore:
         heads: dict[str, Contact] = {}
         queues, campaigns = await self._first(wanted, heads)
         which, dialers = wanted.share
+        # It looks no deeper than this, so neither may it leave a larger part to others than that: nobody would see it.
         depth = max(1, min(dialers, DEEP // wanted.slots))
         shares = allocate(
             queues, wanted.slots, early=wanted.early, capacity=wanted.capacity, campaigns=campaigns, dialers=depth
