@@ -18,6 +18,7 @@ import dialer.store.migrate as module
 from dialer.store.migrate import MigrationFailed, migrate
 from dialer.store.queries import migrations_folder, sql, sql_folder
 from tests.conftest import _administer as administer
+from tests.waiting import until
 
 
 @pytest.fixture
@@ -54,11 +55,6 @@ def ask(conninfo, query):
 
 def tables(conninfo):
     return ask(conninfo, "SELECT tablename::text FROM pg_tables WHERE schemaname = 'public' ORDER BY 1")
-
-
-async def until(reactor, condition):
-    while not condition():
-        await deferLater(reactor, 0.01)
 
 
 @pytest_twisted.ensureDeferred
@@ -157,6 +153,7 @@ async def test_cancelling_ends_a_migration_soon_and_leaves_nothing(reactor, empt
 async def test_a_server_that_is_not_there_is_waited_for_and_told_once(reactor, postgres, folder, logged):
     later = make_dsn(postgres, dbname="later", password="s3cret")
     migrating = Deferred.fromCoroutine(migrate(reactor, later, folder=folder(m_1="CREATE TABLE a (i int);")))
+    # Several tries: nothing tells of those after the first, which is what is to be seen.
     await deferLater(reactor, 0.5)
     assert_that(logged(), contains_exactly(contains_string("DATABASE CONNECTION ERROR: ")))
     assert_that(logged()[0], contains_string('database "later" does not exist'))
@@ -170,6 +167,7 @@ async def test_a_server_that_is_not_there_is_waited_for_and_told_once(reactor, p
 @pytest_twisted.ensureDeferred
 async def test_waiting_for_a_server_can_be_cancelled(reactor, tmp_path):
     migrating = Deferred.fromCoroutine(migrate(reactor, f"host={tmp_path} dbname=d", folder=tmp_path))
+    # It may be trying or waiting by then: it must end in either.
     await deferLater(reactor, 0.1)
     migrating.cancel()
     with pytest.raises(CancelledError):
