@@ -165,6 +165,10 @@ class Crossroads(Street):
         (row,) = self.query("SELECT * FROM contacts WHERE id = %s", contact["id"])
         return row
 
+    def history(self, contact: dict[str, Any], event: str) -> list[dict[str, Any]]:
+        """How often this befell a contact."""
+        return self.query("SELECT * FROM contact_events WHERE contact_id = %s AND event = %s", contact["id"], event)
+
     def keys(self, contact: dict[str, Any], path: str = "/send-delivery-notification") -> set[str]:
         """The Idempotency-Keys under which the VC got something about a contact, or about its customer."""
         return {

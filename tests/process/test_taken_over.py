@@ -188,6 +188,8 @@ async def test_a_dialer_that_froze_before_it_sent_a_command_gives_the_contact_ba
     # The other one is just asking whether it may take it for gone.
     question = await deciding
     await pair.thaw(f"Contact {contact['id']} of campaign campaign-1 was not sent")
+    # It has decided, and it is written: until then the other might still end it.
+    await pair.here.until(lambda: pair.here.history(contact, "returned"), "given back")
     question.release()
     await pair.here.ends_well(contact, "NORMAL_CLEARING")
     assert_that(pair.here.stored(contact)["taking"], is_(2))
