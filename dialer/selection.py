@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from zlib import crc32
@@ -124,21 +124,21 @@ def is_own(contact_id: str, which: int, of: int) -> bool:
     return crc32(contact_id.encode()) % of == which
 
 
-def own_of_each(contacts: Sequence[Contact], shares: Sequence[Share], which: int, of: int) -> list[Contact]:
-    """Of the heads of the queues, given deeper than the shares, as many as each share has.
+def own_of_each(
+    heads: Mapping[str, Sequence[Contact]], shares: Sequence[Share], which: int, of: int
+) -> list[Contact]:
+    """Of the heads of the queues, given at least as deep as the shares, as many as each share has.
 
     A dialer's own come first, as in `own_first`; what then lacks is of those at the very head. Who is left to others
     that do not take them moves on to the very head, as those before them are dialed.
     """
-    queues: dict[str, list[Contact]] = {share.campaign_id: [] for share in shares}
-    for contact in contacts:
-        queues[contact.campaign_id].append(contact)
     chosen: list[Contact] = []
     for share in shares:
-        queue = queues[share.campaign_id]
-        head = {contact.id for contact in queue[: share.contacts]}
-        own_or_head = [each for each in queue if each.id in head or is_own(each.id, which, of)]
-        chosen += own_first(own_or_head, which, of)[: share.contacts]
+        queue = heads[share.campaign_id]
+        if of > 1:
+            head = {contact.id for contact in queue[: share.contacts]}
+            queue = own_first([each for each in queue if each.id in head or is_own(each.id, which, of)], which, of)
+        chosen += queue[: share.contacts]
     return chosen
 
 

@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from attrs import field, frozen
 
 from dialer.contact import CampaignType, Contact
-from dialer.selection import CampaignQueue, Order, Share, allocate, order_of, own_of_each
+from dialer.selection import CampaignQueue, Share, allocate, order_of, own_of_each
 from dialer.store.database import Database
 from dialer.store.queries import sql
 from dialer.store.rows import contact_of
@@ -22,7 +22,8 @@ SPARE = 16
 @frozen
 class Wanted:
     """What is asked for: so many free `slots` of `capacity`, contacts of these `types`, none on gateways to `avoid`.
-    One with an id to `skip` is not chosen, but counted. `share` is which dialer asks of how many that share the queue.
+    One with an id to `skip` is not chosen, though its campaign may seem the larger for it. `share` is which dialer asks
+    of how many that share the queue.
     """
 
     slots: int
@@ -34,6 +35,14 @@ class Wanted:
     share: tuple[int, int] = (0, 1)
 
 
+@frozen
+class _Head:
+    """The first contacts of a campaign, at least as many as its share was when it was looked at, if it has so many."""
+
+    share: int
+    contacts: list[Contact]
+
+
 class QueueStore:
     """Selection on the tables. All methods fail with DatabaseDown; they change nothing."""
 
@@ -41,57 +50,61 @@ class QueueStore:
         self._database = database
 
     async def choose(self, wanted: Wanted) -> list[Contact]:
-        """The contacts to dial, in dialing order (SPEC 5)."""
-        if wanted.slots <= 0:
-            return []
-        heads: dict[str, Contact] = {}
-        queues, campaigns = await self._first(wanted, heads)
-        which, dialers = wanted.share
-        # It looks no deeper than this, so neither may it leave a larger part to others than that: nobody would see it.
-        depth = max(1, min(dialers, DEEP // wanted.slots))
-        shares = allocate(
-            queues, wanted.slots, early=wanted.early, capacity=wanted.capacity, campaigns=campaigns, dialers=depth
-        )
-        if all(share.contacts == 1 for share in shares):
-            return [heads[share.campaign_id] for share in shares]
-        # Of as many as all dialers together want, each has its own part: so it seldom reaches for what another takes,
-        # and one choice lasts as long as if it were alone.
-        deep = [Share(share.campaign_id, share.contacts * depth) for share in shares]
-        return own_of_each(await self._heads(deep, wanted), shares, which, dialers)
+        """The contacts to dial, in dialing order (SPEC 5).
 
-    async def _first(self, wanted: Wanted, heads: dict[str, Contact]) -> tuple[list[CampaignQueue], int]:
-        """The campaigns that come first, one for each slot at most, and how many there are; `heads` get their oldest.
-
-        How old the oldest of a campaign is, is known from below at first, so it may come later than it seems. So the
-        first ones are looked at, put into order again, and so on, until those that come first have all been looked at.
+        How old the oldest of a campaign is, is known from below at first, so it may come later than it seems; and of
+        its contacts some may be gone, or to be skipped. So those that come first are looked at and the slots shared out
+        again, until all that get one have been looked at.
         """
         limit = 2 * wanted.slots + SPARE
-        while True:
+        heads: dict[str, _Head] = {}
+        while wanted.slots > 0:
             queues, campaigns = await self._queues(wanted, limit)
             order = order_of(wanted.slots, campaigns, early=wanted.early, capacity=wanted.capacity)
             # Those that were not asked for come after this one, whatever they turn out to be.
             last = order(queues[-1]) if len(queues) < campaigns else None
-            first = await self._looked_at(queues, order, wanted, heads)
-            if last is None or (len(first) == wanted.slots and order(first[-1]) <= last):
-                return first, campaigns
+            found = {queue.campaign_id: queue for queue in queues}
+            for campaign_id, head in heads.items():
+                _learn(found, campaign_id, head)
+            shares = await self._share_out(found, campaigns, wanted, heads)
+            if last is None or (len(shares) == wanted.slots and order(found[shares[-1].campaign_id]) <= last):
+                looked_at = {share.campaign_id: heads[share.campaign_id].contacts for share in shares}
+                return own_of_each(looked_at, shares, *wanted.share)
             limit *= 4
+        return []
 
-    async def _looked_at(
-        self, queues: list[CampaignQueue], order: Order, wanted: Wanted, heads: dict[str, Contact]
-    ) -> list[CampaignQueue]:
-        found = {queue.campaign_id: _with_head(queue, heads) for queue in queues}
+    async def _share_out(
+        self, found: dict[str, CampaignQueue], campaigns: int, wanted: Wanted, heads: dict[str, _Head]
+    ) -> list[Share]:
+        """The shares, once each of them has been looked at; `heads` and `found` get what was learnt."""
+        _, dialers = wanted.share
+        # It looks no deeper than this, so neither may it leave a larger part to others than that: nobody would see it.
+        depth = max(1, min(dialers, DEEP // wanted.slots))
         while True:
-            first = sorted(found.values(), key=order)[: wanted.slots]
-            unseen = [queue.campaign_id for queue in first if queue.campaign_id not in heads]
+            shares = allocate(
+                found.values(),
+                wanted.slots,
+                early=wanted.early,
+                capacity=wanted.capacity,
+                campaigns=campaigns,
+                dialers=depth,
+            )
+            unseen = {
+                share.campaign_id: share.contacts
+                for share in shares
+                if share.campaign_id not in heads or heads[share.campaign_id].share < share.contacts
+            }
             if not unseen:
-                return first
-            seen = await self._heads([Share(campaign_id, 1) for campaign_id in unseen], wanted)
-            heads.update({contact.campaign_id: contact for contact in seen})
-            for campaign_id in unseen:
-                # One that has no eligible contact any more was emptied just now.
-                queue = found.pop(campaign_id)
-                if campaign_id in heads:
-                    found[campaign_id] = _with_head(queue, heads)
+                return shares
+            # Of as many as all dialers together want, each has its own part: so it seldom reaches for what another
+            # takes, and one choice lasts as long as if it were alone.
+            deep = depth if any(share.contacts > 1 for share in shares) else 1
+            seen: dict[str, list[Contact]] = {campaign_id: [] for campaign_id in unseen}
+            for contact in await self._heads([Share(*each) for each in unseen.items()], deep, wanted):
+                seen[contact.campaign_id].append(contact)
+            for campaign_id, contacts in seen.items():
+                heads[campaign_id] = _Head(unseen[campaign_id], contacts)
+                _learn(found, campaign_id, heads[campaign_id])
 
     async def _queues(self, wanted: Wanted, limit: int) -> tuple[list[CampaignQueue], int]:
         asked = {
@@ -109,10 +122,11 @@ class QueueStore:
             for row in rows
         ], campaigns
 
-    async def _heads(self, shares: Sequence[Share], wanted: Wanted) -> list[Contact]:
+    async def _heads(self, shares: Sequence[Share], deep: int, wanted: Wanted) -> list[Contact]:
+        """The first contacts of each campaign, so many times as many as its share is."""
         asked = {
             "campaigns": [share.campaign_id for share in shares],
-            "counts": [share.contacts for share in shares],
+            "counts": [share.contacts * deep for share in shares],
             "types": list(wanted.types),
             "avoid": list(wanted.avoid),
             "skip": list(wanted.skip),
@@ -120,8 +134,11 @@ class QueueStore:
         return [contact_of(row) for row in await self._database.run(sql("heads"), asked)]
 
 
-def _with_head(queue: CampaignQueue, heads: dict[str, Contact]) -> CampaignQueue:
-    head = heads.get(queue.campaign_id)
-    if head is None or head.received_time is None:
-        return queue
-    return CampaignQueue(queue.campaign_id, queue.eligible, head.received_time, head.arrival, queue.busy)
+def _learn(found: dict[str, CampaignQueue], campaign_id: str, head: _Head) -> None:
+    """Put right what was thought of a campaign; one that has no contact that may be chosen is found no more."""
+    queue = found.pop(campaign_id, None)
+    if queue is not None and head.contacts:
+        first = head.contacts[0]
+        eligible = len(head.contacts) if len(head.contacts) < head.share else queue.eligible
+        oldest = first.received_time or queue.oldest
+        found[campaign_id] = CampaignQueue(campaign_id, eligible, oldest, first.arrival, queue.busy)

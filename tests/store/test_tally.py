@@ -418,3 +418,28 @@ async def test_a_locked_contact_that_is_to_be_skipped_does_not_hide_those_behind
         await tables.put(f"c{number}")
     chosen = await QueueStore(tables.database).choose(Wanted(1, 1, BOTH, skip={"c0"}))
     assert_that([contact.id for contact in chosen], contains_exactly("c1"))
+
+
+@sure
+async def test_a_campaign_whose_contacts_are_to_be_skipped_leaves_its_slots_to_others(tables: Tables) -> None:
+    for number in range(3):
+        await tables.put(f"small{number}", campaign_id="small")
+    for number in range(5):
+        await tables.put(f"large{number}", campaign_id="large")
+    wanted = Wanted(4, 4, BOTH, skip={"small0", "small2"})
+    chosen = await QueueStore(tables.database).choose(wanted)
+    assert_that([contact.id for contact in chosen], contains_exactly("small1", "large0", "large1", "large2"))
+
+
+@sure
+async def test_of_campaigns_of_the_same_size_the_one_with_the_oldest_contact_left_fills_the_slots(
+    tables: Tables,
+) -> None:
+    for name, minutes in (("a", (1, 9, 9, 9)), ("b", (5, 8, 8))):
+        for number, minute in enumerate(minutes):
+            await tables.put(f"{name}{number}", campaign_id=name, received_time=f"2026-01-01T00:{minute:02}:00Z")
+    await TallyStore(tables.database).fold(1)
+    # The tally goes on to say that `a` has one which is older.
+    await tables.run("DELETE FROM contacts WHERE id = 'a0'")
+    chosen = await QueueStore(tables.database).choose(Wanted(4, 4, BOTH))
+    assert_that([contact.id for contact in chosen], contains_exactly("b0", "b1", "b2", "a1"))
