@@ -169,11 +169,8 @@ class Cycle(Service):
         types = self._dialable()
         if not types:
             return
-        active, _ = await self._store.count_active()
-        slots = self._capacity - active - self._burned
-        if slots <= 0:
-            return
         avoid, skip = frozenset(self._down), frozenset(self._skipped)
+        slots = self._capacity - self._burned
         wanted = Wanted(slots, self._capacity, types, avoid=avoid, early=early, skip=skip, share=self._lease.share)
         began = self._clock.seconds()
         chosen = await self._queue.choose(wanted)

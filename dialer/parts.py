@@ -212,7 +212,7 @@ class Parts:
         self.cycle = Cycle(
             clock,
             self.contacts,
-            QueueStore(self.database),
+            QueueStore(self.database, settings.dialer_id),
             self.fleet,
             takings,
             self.placing,

@@ -124,9 +124,7 @@ def is_own(contact_id: str, which: int, of: int) -> bool:
     return crc32(contact_id.encode()) % of == which
 
 
-def own_of_each(
-    heads: Mapping[str, Sequence[Contact]], shares: Sequence[Share], which: int, of: int
-) -> list[Contact]:
+def own_of_each(heads: Mapping[str, Sequence[Contact]], shares: Sequence[Share], which: int, of: int) -> list[Contact]:
     """Of the heads of the queues, given at least as deep as the shares, as many as each share has.
 
     A dialer's own come first, as in `own_first`; what then lacks is of those at the very head. Who is left to others

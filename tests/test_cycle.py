@@ -60,10 +60,6 @@ class Table:
         self._note("expire")
         return ["IVR"] * (self.expired.pop(0) if self.expired else 0)
 
-    async def count_active(self) -> tuple[int, int]:
-        self._note("count")
-        return self.active, self.active
-
     def _note(self, question: str) -> None:
         self.asked.append(question)
         if self.fails is not None:
@@ -81,9 +77,10 @@ class Queue:
     async def choose(self, wanted: Wanted) -> list[Contact]:
         self._table._note("choose")
         self.wanted.append(wanted)
+        free = max(0, wanted.slots - self._table.active)
         waiting = [each for each in self._table.waiting if each.gateway_id not in wanted.avoid]
         waiting = [each for each in waiting if each.id not in wanted.skip]
-        return [each for each in waiting if each.campaign_type in wanted.types][: wanted.slots]
+        return [each for each in waiting if each.campaign_type in wanted.types][:free]
 
 
 class Line:
@@ -243,7 +240,7 @@ def test_a_wake_starts_an_early_cycle_that_expires_nobody(bench: Bench) -> None:
     bench.asked()
     bench.put("a")
     bench.wake()
-    assert_that(bench.asked(), contains_exactly("count", "choose"))
+    assert_that(bench.asked(), contains_exactly("choose"))
     assert_that(bench.placed, contains_exactly("a"))
 
 
@@ -253,7 +250,7 @@ def test_a_timed_cycle_and_an_early_one_say_so_and_how_many_slots_are_free(bench
     bench.table.active = 2
     bench.wake()
     assert_that(
-        [(w.early, w.capacity, w.slots) for w in bench.queue.wanted[-2:]], equal_to([(False, 5, 5), (True, 5, 3)])
+        [(w.early, w.capacity, w.slots) for w in bench.queue.wanted[-2:]], equal_to([(False, 5, 5), (True, 5, 5)])
     )
 
 
@@ -268,7 +265,7 @@ def test_any_number_of_wakes_while_a_cycle_runs_are_one(bench: Bench) -> None:
     assert_that(bench.asked(), empty())
     slow.callback(Placed.SENT)
     bench.clock.advance(1)
-    assert_that(bench.asked(), contains_exactly("count", "choose"))
+    assert_that(bench.asked(), contains_exactly("choose"))
 
 
 def test_only_one_contact_is_placed_at_a_time(bench: Bench) -> None:
@@ -313,7 +310,7 @@ def test_a_wake_does_not_end_the_list_of_the_cycle_under_way(bench: Bench) -> No
 def test_expired_contacts_are_failed_in_bounded_portions_until_there_are_none(bench: Bench) -> None:
     bench.table.expired = [store_module.EXPIRE_AT_ONCE, store_module.EXPIRE_AT_ONCE, 3]
     bench.start()
-    assert_that(bench.asked()[:4], contains_exactly("expire", "expire", "expire", "count"))
+    assert_that(bench.asked()[:4], contains_exactly("expire", "expire", "expire", "choose"))
 
 
 def test_contacts_expire_also_while_nothing_can_be_dialed() -> None:
@@ -331,14 +328,14 @@ def test_the_first_wake_after_quiet_starts_a_cycle_at_once_and_those_after_it_on
     bench.clock.advance(1)
     bench.asked()
     bench.cycle.wake()
-    assert_that(bench.asked(), contains_exactly("count", "choose"))
+    assert_that(bench.asked(), contains_exactly("choose"))
     bench.clock.advance(APART / 3)
     for _ in range(10):
         bench.cycle.wake()
     bench.clock.advance(APART / 3)
     assert_that(bench.asked(), empty())
     bench.clock.advance(APART)
-    assert_that(bench.asked(), contains_exactly("count", "choose"))
+    assert_that(bench.asked(), contains_exactly("choose"))
     bench.clock.advance(1)
     assert_that(bench.asked(), empty())
 
@@ -362,7 +359,7 @@ def test_a_cycle_that_took_longer_than_that_is_followed_at_once(bench: Bench) ->
     bench.wake()
     bench.asked()
     slow.callback(Placed.SENT)
-    assert_that(bench.asked(), contains_exactly("count", "choose"))
+    assert_that(bench.asked(), contains_exactly("choose"))
 
 
 def test_a_timed_cycle_is_put_off_by_no_early_one_and_puts_none_off(bench: Bench) -> None:
@@ -370,13 +367,13 @@ def test_a_timed_cycle_is_put_off_by_no_early_one_and_puts_none_off(bench: Bench
     bench.clock.advance(INTERVAL - APART / 3)
     bench.asked()
     bench.cycle.wake()
-    assert_that(bench.asked(), contains_exactly("count", "choose"))
+    assert_that(bench.asked(), contains_exactly("choose"))
     bench.clock.advance(APART / 3)
-    assert_that(bench.asked(), contains_exactly("expire", "count", "choose"))
+    assert_that(bench.asked(), contains_exactly("expire", "choose"))
     bench.clock.advance(INTERVAL)
     bench.asked()
     bench.cycle.wake()
-    assert_that(bench.asked(), contains_exactly("count", "choose"))
+    assert_that(bench.asked(), contains_exactly("choose"))
 
 
 def test_a_wake_that_waits_is_served_by_a_timed_cycle_that_comes_first(bench: Bench) -> None:
@@ -423,7 +420,7 @@ def test_the_next_are_chosen_only_when_all_of_the_list_have_been_taken(bench: Be
     takings["b"].callback(contact())
     assert_that((bench.placed, bench.asked()), equal_to((["a", "b"], [])))
     takings["a"].callback(contact())
-    assert_that(bench.asked(), contains_exactly("count", "choose"))
+    assert_that(bench.asked(), contains_exactly("choose"))
 
 
 def test_a_timed_cycle_also_waits_until_the_list_before_it_has_been_taken(bench: Bench) -> None:
@@ -435,7 +432,7 @@ def test_a_timed_cycle_also_waits_until_the_list_before_it_has_been_taken(bench:
     bench.clock.advance(INTERVAL)
     assert_that(bench.asked(), empty())
     taken.callback(contact())
-    assert_that(bench.asked(), contains_exactly("expire", "count", "choose"))
+    assert_that(bench.asked(), contains_exactly("expire", "choose"))
 
 
 def test_a_list_that_a_fault_ended_is_waited_for_all_the_same(logged_failures: LoggedFailures) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from dialer.contact import CampaignType, Contact
 from dialer.selection import CampaignQueue, Share, allocate, order_of, own_of_each
@@ -16,14 +16,14 @@ DEEP = 1000
 """Contacts that are looked at, at most, for the sake of leaving to each dialer its own; then as many as are wanted."""
 
 SPARE = 16
-"""Campaigns asked for besides twice as many as there are slots, since some turn out to come later than it seemed."""
+"""Campaigns asked for besides twice as many as slots are free, since some turn out to come later than it seemed."""
 
 
 @frozen
 class Wanted:
-    """What is asked for: so many free `slots` of `capacity`, contacts of these `types`, none on gateways to `avoid`.
-    One with an id to `skip` is not chosen, though its campaign may seem the larger for it. `share` is which dialer asks
-    of how many that share the queue.
+    """What is asked for: so many `slots` of `capacity`, less those that the owner's active contacts take; contacts of
+    these `types`, none on gateways to `avoid`. One with an id to `skip` is not chosen, though its campaign may seem the
+    larger for it. `share` is which dialer asks of how many that share the queue.
     """
 
     slots: int
@@ -44,10 +44,11 @@ class _Head:
 
 
 class QueueStore:
-    """Selection on the tables. All methods fail with DatabaseDown; they change nothing."""
+    """Selection on the tables for dialer `owner`. All methods fail with DatabaseDown; they change nothing."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, owner: str) -> None:
         self._database = database
+        self._owner = owner
 
     async def choose(self, wanted: Wanted) -> list[Contact]:
         """The contacts to dial, in dialing order (SPEC 5).
@@ -56,22 +57,23 @@ class QueueStore:
         its contacts some may be gone, or to be skipped. So those that come first are looked at and the slots shared out
         again, until all that get one have been looked at.
         """
-        limit = 2 * wanted.slots + SPARE
+        times = 2
         heads: dict[str, _Head] = {}
-        while wanted.slots > 0:
-            queues, campaigns = await self._queues(wanted, limit)
-            order = order_of(wanted.slots, campaigns, early=wanted.early, capacity=wanted.capacity)
+        while True:
+            queues, slots, campaigns = await self._queues(wanted, times)
+            if not queues:
+                return []
+            order = order_of(slots, campaigns, early=wanted.early, capacity=wanted.capacity)
             # Those that were not asked for come after this one, whatever they turn out to be.
             last = order(queues[-1]) if len(queues) < campaigns else None
             found = {queue.campaign_id: queue for queue in queues}
             for campaign_id, head in heads.items():
                 _learn(found, campaign_id, head)
-            shares = await self._share_out(found, campaigns, wanted, heads)
-            if last is None or (len(shares) == wanted.slots and order(found[shares[-1].campaign_id]) <= last):
+            shares = await self._share_out(found, campaigns, evolve(wanted, slots=slots), heads)
+            if last is None or (len(shares) == slots and order(found[shares[-1].campaign_id]) <= last):
                 looked_at = {share.campaign_id: heads[share.campaign_id].contacts for share in shares}
                 return own_of_each(looked_at, shares, *wanted.share)
-            limit *= 4
-        return []
+            times *= 4
 
     async def _share_out(
         self, found: dict[str, CampaignQueue], campaigns: int, wanted: Wanted, heads: dict[str, _Head]
@@ -106,21 +108,25 @@ class QueueStore:
                 heads[campaign_id] = _Head(unseen[campaign_id], contacts)
                 _learn(found, campaign_id, heads[campaign_id])
 
-    async def _queues(self, wanted: Wanted, limit: int) -> tuple[list[CampaignQueue], int]:
+    async def _queues(self, wanted: Wanted, times: int) -> tuple[list[CampaignQueue], int, int]:
+        """The campaigns that seem to come first, so many times as many as slots are free; how many slots that are, and
+        how many campaigns there are in all. None when no slot is free."""
         asked = {
             "types": list(wanted.types),
             "avoid": list(wanted.avoid),
+            "owner": self._owner,
             "slots": wanted.slots,
             "capacity": wanted.capacity,
             "early": wanted.early,
-            "limit": limit,
+            "times": times,
+            "spare": SPARE,
         }
         rows = await self._database.run(sql("queues"), asked)
-        campaigns: int = rows[0]["campaigns"] if rows else 0
-        return [
+        queues = [
             CampaignQueue(row["campaign_id"], row["eligible"], row["oldest"], row["oldest_arrival"], row["busy"])
             for row in rows
-        ], campaigns
+        ]
+        return (queues, rows[0]["slots"], rows[0]["campaigns"]) if rows else (queues, 0, 0)
 
     async def _heads(self, shares: Sequence[Share], deep: int, wanted: Wanted) -> list[Contact]:
         """The first contacts of each campaign, so many times as many as its share is."""

@@ -1,8 +1,11 @@
 -- +prepared
--- What selection needs to know: the campaigns with an eligible contact, the first so many in the order in which slots
--- are shared out, and how many there are in all. `oldest` may be too old: no eligible contact is older. `busy` is told
--- to early cycles only.
-WITH barred AS (
+-- What selection needs to know: how many slots are free; the campaigns with an eligible contact, so many times as many
+-- as that in the order in which slots are shared out, none when no slot is free; and how many there are in all.
+-- `oldest` may be too old: no eligible contact is older. `busy` is told to early cycles only.
+WITH free AS (
+    SELECT %(slots)s::bigint - COALESCE(sum(contacts), 0)::bigint AS slots FROM tally_now
+    WHERE status IN ('agent_pending', 'dialed') AND owner = %(owner)s::text
+), barred AS (
     -- The conditions of the view `eligible` that a tally cannot know; each contact once.
     SELECT id, lane, campaign_id FROM contacts WHERE status = 'pending' AND hold_until > now()
     UNION
@@ -37,12 +40,12 @@ WITH barred AS (
            min(oldest_arrival) AS oldest_arrival, bool_or(active) AS busy
     FROM lanes GROUP BY campaign_id HAVING NOT bool_and(active)
 ), sized AS (
-    SELECT *, count(*) OVER () AS campaigns FROM campaigns
+    SELECT *, count(*) OVER () AS campaigns, (SELECT slots FROM free) AS slots FROM campaigns
 )
-SELECT campaign_id, eligible, oldest, oldest_arrival, busy, campaigns FROM sized
+SELECT campaign_id, eligible, oldest, oldest_arrival, busy, campaigns, slots FROM sized
 ORDER BY CASE WHEN %(early)s AND %(capacity)s::bigint > campaigns THEN busy END,
-         CASE WHEN %(early)s AND %(capacity)s > campaigns OR %(slots)s::bigint > campaigns THEN eligible END,
+         CASE WHEN %(early)s AND %(capacity)s > campaigns OR slots > campaigns THEN eligible END,
          oldest,
-         CASE WHEN NOT (%(early)s AND %(capacity)s > campaigns OR %(slots)s > campaigns) THEN oldest_arrival END,
+         CASE WHEN NOT (%(early)s AND %(capacity)s > campaigns OR slots > campaigns) THEN oldest_arrival END,
          campaign_id COLLATE "C"
-LIMIT %(limit)s::bigint
+LIMIT (SELECT CASE WHEN slots > 0 THEN %(times)s::bigint * slots + %(spare)s::bigint ELSE 0 END FROM free)

@@ -73,7 +73,7 @@ def measure(bench: Bench) -> Round:
 
 
 def _measure(bench: Bench, world: World, database: Database, many: int) -> Round:
-    store = QueueStore(database)
+    store = QueueStore(database, "me")
     times = SHORT_TIMES if bench.short else TIMES
     problems: list[str] = []
     figures: list[Figure] = []

@@ -96,7 +96,7 @@ class Tables:
     async def eligible(self, *, avoid: Collection[str] = (), slots: int = 1000) -> list[str]:
         """The ids of all that may be taken now, as they are chosen for so many slots."""
         wanted = Wanted(slots, slots, BOTH, avoid)
-        return [contact.id for contact in await QueueStore(self.database).choose(wanted)]
+        return [contact.id for contact in await QueueStore(self.database, "nobody").choose(wanted)]
 
     async def end_lease(self, owner: str) -> None:
         await self.run("UPDATE dialers SET lease_until = now() WHERE id = %(owner)s", owner=owner)

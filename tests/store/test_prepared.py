@@ -112,7 +112,7 @@ def test_a_parameter_without_a_type_is_refused() -> None:
 
 def test_what_each_call_asks_is_prepared() -> None:
     for name in (
-        "queues", "heads", "count_active", "take", "dial_agent", "mark_answered", "finish", "outbox_claim",
+        "queues", "heads", "take", "dial_agent", "mark_answered", "finish", "outbox_claim",
         "outbox_delivered", "add_events", "insert_contacts",
     ):  # fmt: skip
         assert_that(sql(name), instance_of(Prepared))
@@ -238,7 +238,7 @@ async def test_a_connection_lost_after_it_was_asked_leaves_open_what_became_of_i
 @pytest_twisted.ensureDeferred
 async def test_a_migration_under_a_running_dialer_costs_it_no_plan(single: Database) -> None:
     await single.run(PENDING, {"campaigns": 2, "contacts": 4})
-    store, wanted = QueueStore(single), Wanted(3, 5, [CampaignType.IVR])
+    store, wanted = QueueStore(single, "me"), Wanted(3, 5, [CampaignType.IVR])
     before = await store.choose(wanted)
     assert_that([contact.id for contact in before], contains_exactly("c2", "c4", "c1"))
     await single.run("ALTER TABLE contacts ADD COLUMN attempt integer NOT NULL DEFAULT 1")
@@ -263,14 +263,14 @@ async def test_a_plan_made_for_empty_tables_is_made_anew_once_postgresql_has_loo
     campaigns, contacts, slots = 400, 20_000, 100
     wanted = Wanted(slots, campaigns + slots, [CampaignType.IVR], early=early)
     await single.run(PENDING, {"campaigns": 1, "contacts": 1})
-    await QueueStore(single).choose(wanted)
+    await QueueStore(single, "me").choose(wanted)
     await single.run("DELETE FROM contacts")
     await single.run(PENDING, {"campaigns": campaigns, "contacts": contacts})
     await single.run(ONE_OF_EACH_ACTIVE)
     await learnt(single)
 
     asked: dict[str, Any] = {"types": ["IVR"], "avoid": [], "slots": slots, "capacity": wanted.capacity}
-    asked |= {"early": early, "limit": 2 * slots}
+    asked |= {"owner": "nobody", "early": early, "times": 2, "spare": 0}
     first = await single.run(sql("queues"), asked)
     assert_that([row["busy"] for row in first], equal_to([early] * (2 * slots)))
     heads = {"campaigns": [row["campaign_id"] for row in first[:slots]], "counts": [2] * slots, "skip": []}

@@ -94,7 +94,7 @@ async def test_the_rows_are_kept_and_go_on_from_where_they_were(
         done = await store.get("done")
         assert done is not None
         assert_that((done.status, done.call_result, done.customer_number), is_((Status.ENDED, "NORMAL_CLEARING", "+7")))
-        chosen = await QueueStore(database).choose(Wanted(9, 9, [CampaignType.IVR]))
+        chosen = await QueueStore(database, "me").choose(Wanted(9, 9, [CampaignType.IVR]))
         assert_that([each.id for each in chosen], contains_exactly("earlier", "waiting", "nothing"))
         kept = {row["id"]: row for row in rows}
         assert_that(kept["waiting"], has_entries(tenant_id="tenant-1" if version is NEWER else none()))

@@ -73,7 +73,7 @@ async def test_what_the_store_chooses_is_what_the_oracle_chooses(database: Datab
 
 
 async def choose(database: Database, wanted: Wanted) -> list[str]:
-    return [contact.id for contact in await QueueStore(database).choose(wanted)]
+    return [contact.id for contact in await QueueStore(database, "me").choose(wanted)]
 
 
 def as_json(rows: list[dict[str, Any]]) -> str:

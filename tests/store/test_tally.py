@@ -76,7 +76,9 @@ class Life:
         self.number += count
 
     async def take(self) -> None:
-        chosen = await QueueStore(self.tables.database).choose(Wanted(3, 9, BOTH, early=self.random.random() < 0.5))
+        chosen = await QueueStore(self.tables.database, "me").choose(
+            Wanted(3, 9, BOTH, early=self.random.random() < 0.5)
+        )
         for contact in chosen:
             if contact.is_agent:
                 await self.store.take_for_agent(contact)
@@ -240,7 +242,7 @@ async def test_campaigns_whose_oldest_are_younger_than_it_seemed_are_looked_at_u
     # Early, while there are more call slots than campaigns: the smaller campaigns first.
     by_size = sorted(kept, key=lambda name: (2 if name <= "k30" else 1, -kept[name]))
     wanted = Wanted(slots, 100 if early else 50, [CampaignType.IVR], early=early)
-    chosen = [contact.campaign_id for contact in await QueueStore(tables.database).choose(wanted)]
+    chosen = [contact.campaign_id for contact in await QueueStore(tables.database, "me").choose(wanted)]
     assert_that(chosen, equal_to((by_size if early else by_age)[:slots]))
 
 
@@ -263,7 +265,7 @@ async def test_a_campaign_that_is_emptied_between_two_questions_is_left_out(tabl
                 await tables.run("UPDATE contacts SET status = 'stopped' WHERE id = 'a1'")
             return rows
 
-    chosen = await QueueStore(Emptied()).choose(Wanted(2, 2, BOTH))  # type: ignore[arg-type]
+    chosen = await QueueStore(Emptied(), "me").choose(Wanted(2, 2, BOTH))  # type: ignore[arg-type]
     assert_that([contact.id for contact in chosen], contains_exactly("b1", "c1"))
 
 
@@ -356,7 +358,7 @@ async def test_campaigns_of_the_same_size_and_age_go_by_their_id_in_an_early_cyc
         "INSERT INTO contacts (id, customer_number, campaign_type, gateway_id, campaign_id)"
         " SELECT 'c' || n, '1', 'IVR', 'gw', 'k' || lpad(n::text, 2, '0') FROM generate_series(59, 0, -1) AS n"
     )
-    chosen = await QueueStore(tables.database).choose(Wanted(slots, 100, BOTH, early=True))
+    chosen = await QueueStore(tables.database, "me").choose(Wanted(slots, 100, BOTH, early=True))
     assert_that([contact.campaign_id for contact in chosen], equal_to([f"k{n:02}" for n in range(slots)]))
 
 
@@ -416,7 +418,7 @@ async def test_a_role_that_may_only_change_contacts_still_may(tables: Tables) ->
 async def test_a_locked_contact_that_is_to_be_skipped_does_not_hide_those_behind_it(tables: Tables) -> None:
     for number in range(3):
         await tables.put(f"c{number}")
-    chosen = await QueueStore(tables.database).choose(Wanted(1, 1, BOTH, skip={"c0"}))
+    chosen = await QueueStore(tables.database, "me").choose(Wanted(1, 1, BOTH, skip={"c0"}))
     assert_that([contact.id for contact in chosen], contains_exactly("c1"))
 
 
@@ -427,7 +429,7 @@ async def test_a_campaign_whose_contacts_are_to_be_skipped_leaves_its_slots_to_o
     for number in range(5):
         await tables.put(f"large{number}", campaign_id="large")
     wanted = Wanted(4, 4, BOTH, skip={"small0", "small2"})
-    chosen = await QueueStore(tables.database).choose(wanted)
+    chosen = await QueueStore(tables.database, "me").choose(wanted)
     assert_that([contact.id for contact in chosen], contains_exactly("small1", "large0", "large1", "large2"))
 
 
@@ -441,5 +443,20 @@ async def test_of_campaigns_of_the_same_size_the_one_with_the_oldest_contact_lef
     await TallyStore(tables.database).fold(1)
     # The tally goes on to say that `a` has one which is older.
     await tables.run("DELETE FROM contacts WHERE id = 'a0'")
-    chosen = await QueueStore(tables.database).choose(Wanted(4, 4, BOTH))
+    chosen = await QueueStore(tables.database, "me").choose(Wanted(4, 4, BOTH))
     assert_that([contact.id for contact in chosen], contains_exactly("b0", "b1", "b2", "a1"))
+
+
+@pytest.mark.parametrize("folded", [False, True])
+@sure
+async def test_the_active_contacts_of_a_dialer_take_its_slots_and_nobody_elses(tables: Tables, folded: bool) -> None:
+    await tables.active("dialed")
+    await tables.active("asked for", Status.AGENT_PENDING)
+    await tables.active("another's", owner="you")
+    for number in range(4):
+        await tables.put(f"c{number}")
+    if folded:
+        await TallyStore(tables.database).fold(1)
+    for owner, slots, free in (("me", 4, 2), ("you", 4, 3), ("them", 4, 4), ("me", 2, 0), ("me", 1, 0)):
+        chosen = await QueueStore(tables.database, owner).choose(Wanted(slots, 4, BOTH))
+        assert_that([contact.id for contact in chosen], equal_to([f"c{number}" for number in range(free)]))
