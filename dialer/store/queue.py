@@ -22,8 +22,8 @@ SPARE = 16
 @frozen
 class Wanted:
     """What is asked for: so many `slots` of `capacity`, less those that the owner's active contacts take; contacts of
-    these `types`, none on gateways to `avoid`. One with an id to `skip` is not chosen, though its campaign may seem the
-    larger for it. `share` is which dialer asks of how many that share the queue.
+    these `types`, none on gateways to `avoid` and none with an id to `skip`. `share` is which dialer asks of how many
+    that share the queue.
     """
 
     slots: int
@@ -53,9 +53,8 @@ class QueueStore:
     async def choose(self, wanted: Wanted) -> list[Contact]:
         """The contacts to dial, in dialing order (SPEC 5).
 
-        How old the oldest of a campaign is, is known from below at first, so it may come later than it seems; and of
-        its contacts some may be gone, or to be skipped. So those that come first are looked at and the slots shared out
-        again, until all that get one have been looked at.
+        How old the oldest of a campaign is, is known from below at first, so it may come later than it seems. So those
+        that come first are looked at and the slots shared out again, until all that get one have been looked at.
         """
         times = 2
         heads: dict[str, _Head] = {}
@@ -114,6 +113,7 @@ class QueueStore:
         asked = {
             "types": list(wanted.types),
             "avoid": list(wanted.avoid),
+            "skip": list(wanted.skip),
             "owner": self._owner,
             "slots": wanted.slots,
             "capacity": wanted.capacity,
@@ -141,10 +141,9 @@ class QueueStore:
 
 
 def _learn(found: dict[str, CampaignQueue], campaign_id: str, head: _Head) -> None:
-    """Put right what was thought of a campaign; one that has no contact that may be chosen is found no more."""
+    """Put right what was thought of a campaign. One that has no eligible contact any more was emptied just now."""
     queue = found.pop(campaign_id, None)
     if queue is not None and head.contacts:
         first = head.contacts[0]
-        eligible = len(head.contacts) if len(head.contacts) < head.share else queue.eligible
         oldest = first.received_time or queue.oldest
-        found[campaign_id] = CampaignQueue(campaign_id, eligible, oldest, first.arrival, queue.busy)
+        found[campaign_id] = CampaignQueue(campaign_id, queue.eligible, oldest, first.arrival, queue.busy)

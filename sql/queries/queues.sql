@@ -6,7 +6,7 @@ WITH free AS (
     SELECT %(slots)s::bigint - COALESCE(sum(contacts), 0)::bigint AS slots FROM tally_now
     WHERE status IN ('agent_pending', 'dialed') AND owner = %(owner)s::text
 ), barred AS (
-    -- The conditions of the view `eligible` that a tally cannot know; each contact once.
+    -- The conditions of the view `eligible` that a tally cannot know, and what is to be skipped; each contact once.
     SELECT id, lane, campaign_id FROM contacts WHERE status = 'pending' AND hold_until > now()
     UNION
     SELECT id, lane, campaign_id FROM contacts WHERE status = 'pending' AND end_time < now()
@@ -14,6 +14,8 @@ WITH free AS (
     SELECT id, lane, campaign_id FROM contacts
     WHERE status = 'pending' AND start_time > now()
       AND start_time < timestamptz '1970-01-01 00:00:00+00' + (quarter_of(now()) + 1) * interval '15 minutes'
+    UNION
+    SELECT id, lane, campaign_id FROM contacts WHERE status = 'pending' AND id = ANY(%(skip)s::text[])
     UNION
     -- One look for each number: there are few, but PostgreSQL does not know that.
     SELECT id, lane, campaign_id
