@@ -25,7 +25,7 @@ MEND_AGAIN = 60.0
 
 LEARN_EVERY = 15.0
 """Seconds between two looks at whether PostgreSQL still knows its tables: choosing by what was true of an empty table
-takes ten times as long. When it looks at them, the plans that all connections keep are made anew."""
+takes ten times as long. When it looks at them, the plans that connections keep are made anew."""
 
 
 class Tally(Service):
@@ -88,7 +88,7 @@ class Tally(Service):
                 self._fold_at = self._clock.seconds() + (self._dialers() - 0.5) * EVERY
                 await self._store.fold(LEAST)
             if self._clock.seconds() >= self._learn_at:
-                self._learn_at = self._clock.seconds() + self._dialers() * LEARN_EVERY
+                self._learn_at = self._clock.seconds() + LEARN_EVERY
                 await self._store.learn()
         except CancelledError:
             self.log.debug("The tally is folded later: the dialer stops")
