@@ -174,7 +174,9 @@ class Cycle(Service):
         wanted = Wanted(slots, self._capacity, types, avoid=avoid, early=early, skip=skip, share=self._lease.share)
         began = self._clock.seconds()
         chosen = await self._queue.choose(wanted)
-        self._meter.chose(self._clock.seconds() - began)
+        if chosen:
+            # To find that no slot is free takes next to nothing.
+            self._meter.chose(self._clock.seconds() - began)
         if await self._dial(chosen):
             self._due.early = True
 

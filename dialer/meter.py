@@ -80,7 +80,7 @@ class Meter:
         """Somebody got a turn after waiting so long for it."""
 
     def chose(self, seconds: float) -> None:
-        """The next contacts were chosen, which took so long."""
+        """The next contacts, one at least, were chosen, which took so long."""
 
     def heard(self, switch: str, event: str) -> None:
         """An event came from a switch."""

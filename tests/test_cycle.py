@@ -244,7 +244,7 @@ def test_a_wake_starts_an_early_cycle_that_expires_nobody(bench: Bench) -> None:
     assert_that(bench.placed, contains_exactly("a"))
 
 
-def test_a_timed_cycle_and_an_early_one_say_so_and_how_many_slots_are_free(bench: Bench) -> None:
+def test_a_timed_cycle_and_an_early_one_say_so_and_ask_for_what_is_free_of_all_slots(bench: Bench) -> None:
     bench.start()
     bench.clock.advance(INTERVAL)
     bench.table.active = 2
@@ -885,8 +885,11 @@ def test_a_list_ends_where_another_dialer_was_faster(bench: Bench) -> None:
 # -- what is told to who measures --------------------------------------------------------------------------------------
 
 
-def test_each_choice_is_told_with_the_time_that_it_took(bench: Bench) -> None:
+def test_each_choice_of_somebody_is_told_with_the_time_that_it_took(bench: Bench) -> None:
     bench.start()
+    assert_that(bench.told.of("chose"), empty())
+    bench.put("a")
+    bench.wake()
     assert_that(bench.told.of("chose"), equal_to([(0.0,)]))
 
 

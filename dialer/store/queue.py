@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from attrs import evolve, field, frozen
 
 from dialer.contact import CampaignType, Contact
-from dialer.selection import CampaignQueue, Share, allocate, order_of, own_of_each
+from dialer.selection import CampaignQueue, Order, Share, allocate, order_of, own_of_each
 from dialer.store.database import Database
 from dialer.store.queries import sql
 from dialer.store.rows import contact_of
@@ -56,32 +56,38 @@ class QueueStore:
         How old the oldest of a campaign is, is known from below at first, so it may come later than it seems. So those
         that come first are looked at and the slots shared out again, until all that get one have been looked at.
         """
-        times = 2
+        times = 1
         heads: dict[str, _Head] = {}
         while True:
             queues, slots, campaigns = await self._queues(wanted, times)
             if not queues:
                 return []
-            order = order_of(slots, campaigns, early=wanted.early, capacity=wanted.capacity)
-            # Those that were not asked for come after this one, whatever they turn out to be.
-            last = order(queues[-1]) if len(queues) < campaigns else None
+            order = _order(wanted, slots, campaigns)
             found = {queue.campaign_id: queue for queue in queues}
             for campaign_id, head in heads.items():
                 _learn(found, campaign_id, head)
-            shares = await self._share_out(found, campaigns, evolve(wanted, slots=slots), heads)
-            if last is None or (len(shares) == slots and order(found[shares[-1].campaign_id]) <= last):
+            others = campaigns - len(queues)
+            shares = await self._share_out(found, others, evolve(wanted, slots=slots), heads)
+            if not others or (
+                _order(wanted, slots, len(found) + others) is order
+                and len(shares) == slots
+                # Those that were not asked for come after the last that was, whatever they turn out to be.
+                and order(found[shares[-1].campaign_id]) <= order(queues[-1])
+            ):
                 looked_at = {share.campaign_id: heads[share.campaign_id].contacts for share in shares}
                 return own_of_each(looked_at, shares, *wanted.share)
             times *= 4
 
     async def _share_out(
-        self, found: dict[str, CampaignQueue], campaigns: int, wanted: Wanted, heads: dict[str, _Head]
+        self, found: dict[str, CampaignQueue], others: int, wanted: Wanted, heads: dict[str, _Head]
     ) -> list[Share]:
-        """The shares, once each of them has been looked at; `heads` and `found` get what was learnt."""
+        """The shares, once each of them has been looked at; `heads` and `found` get what was learnt. So many `others`
+        have contacts, too, and come later."""
         _, dialers = wanted.share
         # It looks no deeper than this, so neither may it leave a larger part to others than that: nobody would see it.
         depth = max(1, min(dialers, DEEP // wanted.slots))
         while True:
+            campaigns = len(found) + others
             shares = allocate(
                 found.values(),
                 wanted.slots,
@@ -100,6 +106,11 @@ class QueueStore:
             # Of as many as all dialers together want, each has its own part: so it seldom reaches for what another
             # takes, and one choice lasts as long as if it were alone.
             deep = depth if any(share.contacts > 1 for share in shares) else 1
+            if heads:
+                # Once it was not as it seemed it may go on so: each look is at twice as many as were looked at before.
+                order = _order(wanted, wanted.slots, campaigns)
+                following = sorted((found[each] for each in found.keys() - heads.keys() - unseen.keys()), key=order)
+                unseen |= {queue.campaign_id: 1 for queue in following[: len(heads)]}
             seen: dict[str, list[Contact]] = {campaign_id: [] for campaign_id in unseen}
             for contact in await self._heads([Share(*each) for each in unseen.items()], deep, wanted):
                 seen[contact.campaign_id].append(contact)
@@ -108,8 +119,8 @@ class QueueStore:
                 _learn(found, campaign_id, heads[campaign_id])
 
     async def _queues(self, wanted: Wanted, times: int) -> tuple[list[CampaignQueue], int, int]:
-        """The campaigns that seem to come first, so many times as many as slots are free; how many slots that are, and
-        how many campaigns there are in all. None when no slot is free."""
+        """The campaigns that seem to come first, so many times as many as are asked for at first; how many slots are
+        free, and how many campaigns there are in all. None when no slot is free."""
         asked = {
             "types": list(wanted.types),
             "avoid": list(wanted.avoid),
@@ -138,6 +149,10 @@ class QueueStore:
             "skip": list(wanted.skip),
         }
         return [contact_of(row) for row in await self._database.run(sql("heads"), asked)]
+
+
+def _order(wanted: Wanted, slots: int, campaigns: int) -> Order:
+    return order_of(slots, campaigns, early=wanted.early, capacity=wanted.capacity)
 
 
 def _learn(found: dict[str, CampaignQueue], campaign_id: str, head: _Head) -> None:

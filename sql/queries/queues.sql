@@ -1,7 +1,7 @@
 -- +prepared
--- What selection needs to know: how many slots are free; the campaigns with an eligible contact, so many times as many
--- as that in the order in which slots are shared out, none when no slot is free; and how many there are in all.
--- `oldest` may be too old: no eligible contact is older. `busy` is told to early cycles only.
+-- What selection needs to know: how many slots are free; the campaigns with an eligible contact, so many times twice as
+-- many as that and some to spare, in the order in which slots are shared out, none when no slot is free; and how many
+-- there are in all. `oldest` may be too old: no eligible contact is older. `busy` is told to early cycles only.
 WITH free AS (
     SELECT %(slots)s::bigint - COALESCE(sum(contacts), 0)::bigint AS slots FROM tally_now
     WHERE status IN ('agent_pending', 'dialed') AND owner = %(owner)s::text
@@ -50,4 +50,4 @@ ORDER BY CASE WHEN %(early)s AND %(capacity)s::bigint > campaigns THEN busy END,
          oldest,
          CASE WHEN NOT (%(early)s AND %(capacity)s > campaigns OR slots > campaigns) THEN oldest_arrival END,
          campaign_id COLLATE "C"
-LIMIT (SELECT CASE WHEN slots > 0 THEN %(times)s::bigint * slots + %(spare)s::bigint ELSE 0 END FROM free)
+LIMIT (SELECT CASE WHEN slots > 0 THEN %(times)s::bigint * (2 * slots + %(spare)s::bigint) ELSE 0 END FROM free)

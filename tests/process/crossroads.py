@@ -166,7 +166,7 @@ class Crossroads(Street):
         return row
 
     def history(self, contact: dict[str, Any], event: str) -> list[dict[str, Any]]:
-        """How often this befell a contact."""
+        """The lines of a contact's history that tell of this event."""
         return self.query("SELECT * FROM contact_events WHERE contact_id = %s AND event = %s", contact["id"], event)
 
     def keys(self, contact: dict[str, Any], path: str = "/send-delivery-notification") -> set[str]:

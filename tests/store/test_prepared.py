@@ -270,7 +270,7 @@ async def test_a_plan_made_for_empty_tables_is_made_anew_once_postgresql_has_loo
     await learnt(single)
 
     asked: dict[str, Any] = {"types": ["IVR"], "avoid": [], "slots": slots, "capacity": wanted.capacity}
-    asked |= {"owner": "nobody", "skip": [], "early": early, "times": 2, "spare": 0}
+    asked |= {"owner": "nobody", "skip": [], "early": early, "times": 1, "spare": 0}
     first = await single.run(sql("queues"), asked)
     assert_that([row["busy"] for row in first], equal_to([early] * (2 * slots)))
     heads = {"campaigns": [row["campaign_id"] for row in first[:slots]], "counts": [2] * slots}

@@ -10,10 +10,9 @@ import pytest_twisted
 from hamcrest import assert_that, contains_exactly, empty, equal_to, greater_than, has_length, is_
 from twisted.internet.defer import Deferred, gatherResults
 
-from dialer.contact import CampaignType, NewContact, Status
+from dialer.contact import NewContact, Status
 from dialer.store.campaigns import CampaignStore
 from dialer.store.history import HistoryStore
-from dialer.store.queries import sql
 from dialer.store.queue import QueueStore, Wanted
 from dialer.store.tally import TallyStore
 from tests.store.tables import BOTH, SWITCH, Tables, change, conninfo, one_database, tables
@@ -217,58 +216,6 @@ async def test_an_emptied_table_has_an_empty_tally(tables: Tables) -> None:
     assert_that(await tables.run("SELECT * FROM tally_now"), empty())
 
 
-@pytest.mark.parametrize(("slots", "early"), [(1, False), (5, False), (40, False), (1, True), (5, True)])
-@sure
-async def test_campaigns_whose_oldest_are_younger_than_it_seemed_are_looked_at_until_the_order_is_sure(
-    tables: Tables, slots: int, early: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Half of the campaigns seem to be old, but what was old in them is gone."""
-    monkeypatch.setattr("dialer.store.queue.SPARE", 0)
-    random = Random(slots)
-    ages = list(range(60))
-    random.shuffle(ages)
-    for number, age in enumerate(ages):
-        await tables.run(
-            "INSERT INTO contacts (id, customer_number, campaign_type, gateway_id, campaign_id, received_time)"
-            " SELECT %(name)s || id, id, 'IVR', 'gw', %(name)s, now() - age * interval '1 hour'"
-            " FROM (VALUES ('-young', %(age)s), ('-old', 100 + %(age)s)) AS each (id, age)",
-            name=f"k{number:02}",
-            age=age,
-        )
-    await TallyStore(tables.database).fold(1)
-    await tables.run("DELETE FROM contacts WHERE id LIKE '%%-old' AND campaign_id > 'k30'")
-    kept = {f"k{number:02}": age if number > 30 else 100 + age for number, age in enumerate(ages)}
-    by_age = sorted(kept, key=lambda name: -kept[name])
-    # Early, while there are more call slots than campaigns: the smaller campaigns first.
-    by_size = sorted(kept, key=lambda name: (2 if name <= "k30" else 1, -kept[name]))
-    wanted = Wanted(slots, 100 if early else 50, [CampaignType.IVR], early=early)
-    chosen = [contact.campaign_id for contact in await QueueStore(tables.database, "me").choose(wanted)]
-    assert_that(chosen, equal_to((by_size if early else by_age)[:slots]))
-
-
-@sure
-async def test_a_campaign_that_is_emptied_between_two_questions_is_left_out(tables: Tables) -> None:
-    for name in ("a", "b", "c"):
-        await tables.put(f"{name}1", campaign_id=name)
-
-    class Emptied:
-        """Takes what campaign `a` has after the first question."""
-
-        def __init__(self) -> None:
-            self.asked = 0
-
-        async def run(self, query: str, params: Any) -> list[dict[str, Any]]:
-            self.asked += 1
-            rows = await tables.database.run(query, params)
-            if self.asked == 1:
-                assert_that(query, is_(sql("queues")))
-                await tables.run("UPDATE contacts SET status = 'stopped' WHERE id = 'a1'")
-            return rows
-
-    chosen = await QueueStore(Emptied(), "me").choose(Wanted(2, 2, BOTH))  # type: ignore[arg-type]
-    assert_that([contact.id for contact in chosen], contains_exactly("b1", "c1"))
-
-
 @sure
 async def test_a_contact_that_opens_soon_is_not_counted_yet(tables: Tables) -> None:
     await tables.put("soon", campaign_id="b", start_time=30)
@@ -351,17 +298,6 @@ async def test_a_table_that_changed_little_for_its_size_is_not_looked_at(tables:
     assert_that(await learnt(tables), equal_to({table}))
 
 
-@pytest.mark.parametrize("slots", [1, 5])
-@sure
-async def test_campaigns_of_the_same_size_and_age_go_by_their_id_in_an_early_cycle(tables: Tables, slots: int) -> None:
-    await tables.run(
-        "INSERT INTO contacts (id, customer_number, campaign_type, gateway_id, campaign_id)"
-        " SELECT 'c' || n, '1', 'IVR', 'gw', 'k' || lpad(n::text, 2, '0') FROM generate_series(59, 0, -1) AS n"
-    )
-    chosen = await QueueStore(tables.database, "me").choose(Wanted(slots, 100, BOTH, early=True))
-    assert_that([contact.campaign_id for contact in chosen], equal_to([f"k{n:02}" for n in range(slots)]))
-
-
 @pytest.mark.parametrize(
     ("start", "eligible"), [("-infinity", True), ("infinity", False), ("70000-01-01", False), ("0099-01-01", True)]
 )
@@ -412,51 +348,3 @@ async def test_a_role_that_may_only_change_contacts_still_may(tables: Tables) ->
 
     await tables.database.transaction(as_a_guest)
     await check(tables)
-
-
-@sure
-async def test_a_locked_contact_that_is_to_be_skipped_does_not_hide_those_behind_it(tables: Tables) -> None:
-    for number in range(3):
-        await tables.put(f"c{number}")
-    chosen = await QueueStore(tables.database, "me").choose(Wanted(1, 1, BOTH, skip={"c0"}))
-    assert_that([contact.id for contact in chosen], contains_exactly("c1"))
-
-
-@sure
-async def test_a_campaign_whose_contacts_are_to_be_skipped_leaves_its_slots_to_others(tables: Tables) -> None:
-    for number in range(3):
-        await tables.put(f"small{number}", campaign_id="small")
-    for number in range(5):
-        await tables.put(f"large{number}", campaign_id="large")
-    wanted = Wanted(4, 4, BOTH, skip={"small0", "small2"})
-    chosen = await QueueStore(tables.database, "me").choose(wanted)
-    assert_that([contact.id for contact in chosen], contains_exactly("small1", "large0", "large1", "large2"))
-
-
-@sure
-async def test_of_campaigns_of_the_same_size_the_one_with_the_oldest_contact_left_fills_the_slots(
-    tables: Tables,
-) -> None:
-    for name, minutes in (("a", (1, 9, 9, 9)), ("b", (5, 8, 8))):
-        for number, minute in enumerate(minutes):
-            await tables.put(f"{name}{number}", campaign_id=name, received_time=f"2026-01-01T00:{minute:02}:00Z")
-    await TallyStore(tables.database).fold(1)
-    # The tally goes on to say that `a` has one which is older.
-    await tables.run("DELETE FROM contacts WHERE id = 'a0'")
-    chosen = await QueueStore(tables.database, "me").choose(Wanted(4, 4, BOTH))
-    assert_that([contact.id for contact in chosen], contains_exactly("b0", "b1", "b2", "a1"))
-
-
-@pytest.mark.parametrize("folded", [False, True])
-@sure
-async def test_the_active_contacts_of_a_dialer_take_its_slots_and_nobody_elses(tables: Tables, folded: bool) -> None:
-    await tables.active("dialed")
-    await tables.active("asked for", Status.AGENT_PENDING)
-    await tables.active("another's", owner="you")
-    for number in range(4):
-        await tables.put(f"c{number}")
-    if folded:
-        await TallyStore(tables.database).fold(1)
-    for owner, slots, free in (("me", 4, 2), ("you", 4, 3), ("them", 4, 4), ("me", 2, 0), ("me", 1, 0)):
-        chosen = await QueueStore(tables.database, owner).choose(Wanted(slots, 4, BOTH))
-        assert_that([contact.id for contact in chosen], equal_to([f"c{number}" for number in range(free)]))
