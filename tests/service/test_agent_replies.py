@@ -84,10 +84,16 @@ async def at_once(*replies: Any) -> list[Reply]:
 
 async def what_was_sent(world: World, contact: dict[str, Any]) -> tuple[int, int, int]:
     """How often the customer was called, END_CHATs and notifications were sent, after all that waits has gone out."""
-    # The outbox delivers in order of commits: this contact's message is behind whatever came before it.
     last = ivr(gatewayId="gw-none", customerNumber=f"+{next(_numbers)}")
     await world.load(last)
     await world.until_told(last)
+
+    async def all_sent() -> bool:
+        # What the last one's message may have overtaken was committed before the answer that the test has had.
+        waiting = (await world.get("/notifications?state=waiting&limit=1000")).body["notifications"]
+        return contact["id"] not in {message["contactId"] for message in waiting}
+
+    await world.until(all_sent, "all that waits sent")
     return len(world.attempts(contact)), len(world.end_chats(contact)), len(world.notifications(contact))
 
 
