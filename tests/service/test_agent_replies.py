@@ -24,7 +24,7 @@ from twisted.internet.defer import Deferred, gatherResults
 from dialer import placing
 from dialer.sandbox.efswitch import Rule, Rules
 from tests.service import shared
-from tests.service.shared import listening
+from tests.service.shared import comparing, listening
 from tests.service.world import Reply, World, agent, ivr
 
 sure = pytest_twisted.ensureDeferred
@@ -503,14 +503,12 @@ async def test_a_reply_while_the_live_calls_are_being_compared_is_answered_503_a
     monkeypatch.setattr(placing, "READY_WITHIN", 0.1)
     monkeypatch.setattr(placing, "LOOK_AGAIN", 0.05)
     contact = await waiting(world)
-    world.switch.faults.delay = 0.6
-    world.switch.drop()
-    await until_comparing(world)
-    reply = await send(world, contact)
-    refuses(reply, 503, "not_ready")
-    assert_that(reply.headers.getRawHeaders("Retry-After"), has_length(1))
-    assert_that(await world.contact(contact), has_entries(status="agent_pending"))
-    world.switch.faults.delay = 0.0
+    with comparing(world):
+        await until_comparing(world)
+        reply = await send(world, contact)
+        refuses(reply, 503, "not_ready")
+        assert_that(reply.headers.getRawHeaders("Retry-After"), has_length(1))
+        assert_that(await world.contact(contact), has_entries(status="agent_pending"))
     await world.until_ready()
     answers(await send(world, contact), contact, "dialed")
     assert_that(await what_was_sent(world, contact), equal_to((1, 0, 0)))
@@ -519,11 +517,13 @@ async def test_a_reply_while_the_live_calls_are_being_compared_is_answered_503_a
 @sure
 async def test_a_reply_waits_for_a_comparison_that_is_over_soon(world: World) -> None:
     contact = await waiting(world)
-    world.switch.faults.delay = 0.3
-    world.switch.drop()
-    await until_comparing(world)
-    world.switch.faults.delay = 0.0
-    answers(await send(world, contact), contact, "dialed")
+    with comparing(world):
+        await until_comparing(world)
+        reply = Deferred.fromCoroutine(send(world, contact))
+        # What is asked after it is answered before it.
+        await world.get("/healthz")
+        assert_that(reply.called, is_(False))
+    answers(await reply, contact, "dialed")
     assert_that(await what_was_sent(world, contact), equal_to((1, 0, 0)))
 
 

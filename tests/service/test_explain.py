@@ -24,6 +24,7 @@ from twisted.internet.threads import deferToThread
 
 from dialer.sandbox.efswitch import Rule, Rules
 from tests.service import shared
+from tests.service.shared import comparing
 from tests.service.world import World, agent, ivr
 
 sure = pytest_twisted.ensureDeferred
@@ -423,19 +424,18 @@ async def test_an_efswitch_that_cannot_be_reached_is_told_with_its_last_error_un
         assert_that(reason["message"], starts_with(f"EFSwitch {name} is unreachable"))
         assert_that(reason["message"], contains_string(" Nothing is taken until it is back."))
         assert_that(answer["dialing"], is_(False))
+    world.switch.restart()
     await world.until_status(contact, "ended")
     await until_told(world, "queue_empty")
 
 
 @sure
 async def test_a_switch_whose_calls_are_being_compared_is_told_to_be_not_used_yet(world: World) -> None:
-    world.switch.faults.delay = 0.15
-    world.switch.drop()
-    reason, answer = await until_told(world, "efswitch_not_ready")
-    message = r"\AEFSwitch \S+ is not used yet: its live calls are not yet compared with the contacts\.\Z"
-    assert_that(reason, has_entries(message=matches_regexp(message), since=not_none()))
-    assert_that(answer["dialing"], is_(False))
-    world.switch.faults.delay = 0.0
+    with comparing(world):
+        reason, answer = await until_told(world, "efswitch_not_ready")
+        message = r"\AEFSwitch \S+ is not used yet: its live calls are not yet compared with the contacts\.\Z"
+        assert_that(reason, has_entries(message=matches_regexp(message), since=not_none()))
+        assert_that(answer["dialing"], is_(False))
     await until_told(world, "queue_empty")
 
 
