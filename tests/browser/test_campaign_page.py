@@ -75,6 +75,13 @@ async def test_a_contacts_page_shows_all_its_fields_and_its_history(world: World
     await world.load(contact)
     await world.until_status(contact, "ended")
     await world.until_told(contact)
+
+    async def written() -> bool:
+        lines = (await world.get("/contact/known-1/history")).body["history"]
+        return "answered" in {line["event"] for line in lines}
+
+    # The page asks for it once.
+    await world.until(written, "all that was seen of it")
     await show(browser, world, "/ui/campaign/known")
     await until_listed(browser, "known-1")
     await browser.click("#contacts a")

@@ -102,8 +102,11 @@ def listed(pids: list[int]) -> list[str]:
 
 
 def of(pid: int, what: str) -> bytes:
-    """What the system tells of a process."""
-    return Path(f"/proc/{pid}/{what}").read_bytes()
+    """What the system tells of a process; nothing of one that has ended, as a server of PostgreSQL may meanwhile."""
+    try:
+        return Path(f"/proc/{pid}/{what}").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return b""
 
 
 class Refusing(Protocol):

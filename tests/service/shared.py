@@ -14,14 +14,17 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, closing, contextmanager
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import psycopg2
 import pytest
 import pytest_twisted
 from psycopg2.extensions import make_dsn
+from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 from twisted.logger import LogEvent, LogLevel, formatEvent, globalLogPublisher
 
+from dialer.esl.switch import Switch
 from dialer.postgres import EmbeddedPostgres
 from tests.conftest import FAST, TEMPLATE, wait_for
 from tests.hygiene import LoggedFailures, watch
@@ -145,6 +148,23 @@ async def fragile(outage: Outage) -> Any:
     await world.until_ready()
     yield world
     await world.close()
+
+
+@contextmanager
+def comparing(world: World) -> Iterator[None]:
+    """EFSwitch is connected anew, and its live calls are not compared with the contacts before the block has ended."""
+    asked, told = Switch.live_calls, Deferred[None]()
+
+    async def held_back(switch: Switch) -> frozenset[str]:
+        await told
+        return await asked(switch)
+
+    with patch.object(Switch, "live_calls", held_back):
+        world.switch.drop()
+        try:
+            yield
+        finally:
+            told.callback(None)
 
 
 class Heard:

@@ -24,6 +24,7 @@ from twisted.internet.threads import deferToThread
 
 from dialer.sandbox.efswitch import Rule, Rules
 from tests.service import shared
+from tests.service.shared import comparing
 from tests.service.world import World, agent, ivr
 
 sure = pytest_twisted.ensureDeferred
@@ -219,7 +220,8 @@ def other_dialer_calls(world: World, campaign: str) -> None:
 @sure
 async def test_a_dialing_speed_that_is_the_limit_is_told_with_the_calls_of_the_last_minute(world: World) -> None:
     campaign = next(_names)
-    await world.load(*many(ivr, 12, campaignId=campaign))
+    # Enough of them for somebody who looks seldom; the rest is purged.
+    await world.load(*many(ivr, 100, campaignId=campaign))
 
     async def limited() -> Any:
         answer = await explained(world, campaign)
@@ -415,7 +417,7 @@ async def test_an_efswitch_that_cannot_be_reached_is_told_with_its_last_error_un
     (contact,) = many(ivr, 1, campaignId=campaign)
     (switch,) = (await world.get("/status")).body["switches"]
     name = switch["name"]
-    await world.switch.restart(downtime=0.8)
+    world.switch.shut_down(now=True)
     await world.load(contact)
     for about in (campaign, None):
         reason, answer = await until_told(world, "efswitch_unreachable", about)
@@ -423,19 +425,18 @@ async def test_an_efswitch_that_cannot_be_reached_is_told_with_its_last_error_un
         assert_that(reason["message"], starts_with(f"EFSwitch {name} is unreachable"))
         assert_that(reason["message"], contains_string(" Nothing is taken until it is back."))
         assert_that(answer["dialing"], is_(False))
+    world.switch.restart()
     await world.until_status(contact, "ended")
     await until_told(world, "queue_empty")
 
 
 @sure
 async def test_a_switch_whose_calls_are_being_compared_is_told_to_be_not_used_yet(world: World) -> None:
-    world.switch.faults.delay = 0.15
-    world.switch.drop()
-    reason, answer = await until_told(world, "efswitch_not_ready")
-    message = r"\AEFSwitch \S+ is not used yet: its live calls are not yet compared with the contacts\.\Z"
-    assert_that(reason, has_entries(message=matches_regexp(message), since=not_none()))
-    assert_that(answer["dialing"], is_(False))
-    world.switch.faults.delay = 0.0
+    with comparing(world):
+        reason, answer = await until_told(world, "efswitch_not_ready")
+        message = r"\AEFSwitch \S+ is not used yet: its live calls are not yet compared with the contacts\.\Z"
+        assert_that(reason, has_entries(message=matches_regexp(message), since=not_none()))
+        assert_that(answer["dialing"], is_(False))
     await until_told(world, "queue_empty")
 
 

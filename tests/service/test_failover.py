@@ -185,7 +185,8 @@ async def test_while_efswitch_is_down_a_contact_fails_and_those_posted_after_it_
     with listening() as heard:
         await world.load(lost, waiting)
         assert_that(await world.until_told(lost), has_entries(callResult="EFSWITCH_DOWN"))
-        assert_that(heard.lines("NO EFSWITCH CONNECTION"), has_length(1))
+        # Of the switch itself it says so each time that it cannot be reached for another reason.
+        assert_that(heard.lines(f"NO EFSWITCH CONNECTION for contact {lost['id']}"), has_length(1))
     assert_that(await world.contact(lost), has_entries(status="failed", callResult="EFSwitch Down"))
     assert_that(await world.contact(waiting), has_entries(status="pending"))
     world.switch.restart()
@@ -281,15 +282,17 @@ async def test_agent_details_without_the_database_are_answered_503_and_sent_agai
 async def test_a_vc_that_repeats_its_agent_details_through_an_outage_has_its_customer_called_once(
     fragile: World, outage: Outage
 ) -> None:
-    fragile.vc.behave("reply", "late", delay=0.3)
+    # It finds the dialer once that has no database, however long that takes.
+    url, fragile.vc.dialer_url = fragile.vc.dialer_url, None
     contact = agent()
     await fragile.load(contact)
     await fragile.until_status(contact, "agent_pending")
     await outage.begin()
+    fragile.vc.dialer_url = url
     await fragile.vc.when(lambda record: record.direction == "out" and record.status == 503)
     await outage.end()
     await is_dialed_to_its_end(fragile, contact)
-    tries = fragile.vc.records(lambda record: record.direction == "out")
+    tries = fragile.vc.records(lambda record: record.direction == "out" and record.status is not None)
     assert_that([record.status for record in tries][-1], is_(200))
     assert_that({record.status for record in tries[:-1]}, is_({503}))
 

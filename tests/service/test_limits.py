@@ -374,9 +374,11 @@ async def test_idle_connections_keep_no_probe_out(world: World) -> None:
     def crowd() -> tuple[int, int]:
         with ExitStack() as stack:
             idle = [stack.enter_context(callers[number % 3].connect()) for number in range(12)]
-            # As many as there may be, each of which has been served once.
+            # As many as there may be, each of which has been served once. All are asked before any answer is read, or
+            # the first might have been idle for too long by the time that the last one is.
             for connection in idle:
                 connection.sendall(head("GET /healthz", close=False))
+            for connection in idle:
                 connection.recv(65536)
             probe = callers[3].get("/healthz")
             return probe, sum(to_the_end(connection) == b"" for connection in idle[:1])
@@ -416,8 +418,11 @@ async def test_a_flood_of_connections_is_counted_and_gone_with_its_clients(world
 async def test_a_caller_that_asks_too_often_is_told_when_to_come_back_and_nobody_else_is(
     world: World, caller: Caller, another: Caller
 ) -> None:
+    # So many, and answered so fast, that a slow machine cannot answer them as slowly as they may come.
+    many = 4 * BURST
+
     def often() -> list[bytes]:
-        asked = head("GET /campaigns", close=False) * (2 * BURST) + head("GET /campaigns")
+        asked = head("GET /session", close=False) * many + head("GET /session")
         with caller.connected(asked) as connection:
             return to_the_end(connection).split(b"HTTP/1.1 ")[1:]
 
@@ -425,7 +430,7 @@ async def test_a_caller_that_asks_too_often_is_told_when_to_come_back_and_nobody
     found = await deferToThread(often)
     refusals = [each for each in found if each.startswith(b"429 ")]
     assert_that({each[:3] for each in found[:BURST]}, equal_to({b"200"}))
-    assert_that(len(found) - len(refusals), less_than(2 * BURST))
+    assert_that(len(found) - len(refusals), less_than(many))
     assert_that(refusals[0].decode(), contains_string('"code":"too_many_requests"'))
     assert_that(refusals[0].decode(), contains_string("Retry-After: 1\r\n"))
     assert_that(await refused(world, "rate"), equal_to(before + len(refusals)))

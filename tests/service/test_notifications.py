@@ -234,8 +234,14 @@ async def test_an_end_chat_is_listed_but_never_sent_again(world: World) -> None:
     reply = await world.post(f"/notifications/{message['id']}/retry")
     is_refused(reply, 409, "not_resendable", "id", "would close the customer's next chat")
     assert_that(await until_listed(world, "parked", contact), contains_exactly(message))
-    # It is told of, and nothing that somebody could mend.
-    told = (await world.get("/status")).body["notifications"]
+    # The notification comes after it. It is told of, and nothing that somebody could mend.
+    await world.until_told(contact)
+
+    async def all_sent() -> dict[str, Any] | None:
+        told: dict[str, Any] = (await world.get("/status")).body["notifications"]
+        return told if told["waiting"] == 0 else None
+
+    told = await world.until(all_sent, "the notification confirmed")
     assert_that(told, has_entries(waiting=0, parked=0, endChatsParked=1))
 
 

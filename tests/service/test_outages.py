@@ -372,10 +372,12 @@ async def test_a_contact_that_an_idle_transaction_has_locked_holds_up_its_own_re
 async def test_a_contact_at_the_head_of_its_campaign_that_somebody_has_locked_is_passed_over(
     fragile: World, outage: Outage
 ) -> None:
-    starts = soon(0.5)
-    contacts = [ivr(startTime=starts, customerNumber=f"+44770090010{number}") for number in range(4)]
+    # Nobody is called before the first one is locked, however long that takes.
+    fragile.switch.set_gateway("gw-1", "DOWN")
+    contacts = [ivr(customerNumber=f"+44770090010{number}") for number in range(4)]
     await fragile.load(*contacts)
     with session(outage, locking(contacts[0])) as somebody:
+        fragile.switch.set_gateway("gw-1", "UP")
         for contact in contacts[1:]:
             await is_dialed_to_its_end(fragile, contact)
         assert_that(await fragile.contact(contacts[0]), has_entries(status="pending"))

@@ -123,6 +123,7 @@ async def test_a_dead_receiver_delays_neither_the_vc_nor_a_number_nor_another_re
     await world.load(*contacts)
     for contact in contacts:
         await world.until_told(contact)
+    await world.until(lambda: len(receiver.received) >= dialer.outbox.PARALLEL, "as many as may be under way")
     assert_that(receiver.received, has_length(dialer.outbox.PARALLEL))
     for contact in contacts:
         await until_told(world, fake, contact, "ended")

@@ -29,6 +29,9 @@ from dialer.contact import Status
 from dialer.store.database import Database, DatabaseDown, Pool, Unanswered, reconnect_delay
 from dialer.store.link import guarded_dsn
 
+SLACK = 5.0
+"""Seconds that a busy machine may take for what is over in half of one: far less than for ever."""
+
 
 def asked(database, query, params=None):
     return Deferred.fromCoroutine(database.run(query, params))
@@ -115,7 +118,7 @@ async def test_waiting_for_a_connection_is_bounded(reactor, small):
     started = reactor.seconds()
     with pytest.raises(DatabaseDown, match="no free connection"):
         await small.run("SELECT 1")
-    assert_that(reactor.seconds() - started, less_than(1.0))
+    assert_that(reactor.seconds() - started, less_than(SLACK))
     release.callback(None)
     with pytest.raises(Unanswered):
         await holding
@@ -123,11 +126,12 @@ async def test_waiting_for_a_connection_is_bounded(reactor, small):
 
 @pytest_twisted.ensureDeferred
 async def test_a_caller_is_answered_in_time_though_it_waited_in_line_and_its_statement_goes_on(reactor, small):
-    first = asked(small, "SELECT pg_sleep(0.3)")
+    # Together longer than the caller waits, and each far shorter than the server lets a statement run.
+    first = asked(small, "SELECT pg_sleep(0.28)")
     started = reactor.seconds()
     with pytest.raises(Unanswered, match="no answer in"):
-        await small.run("INSERT INTO notes SELECT 'late' FROM pg_sleep(0.35)")
-    assert_that(reactor.seconds() - started, less_than(1.0))
+        await small.run("INSERT INTO notes SELECT 'late' FROM pg_sleep(0.28)")
+    assert_that(reactor.seconds() - started, less_than(SLACK))
     await first
     assert_that(await notes(small), contains_exactly("late"))
 
@@ -136,7 +140,7 @@ async def test_a_caller_is_answered_in_time_though_it_waited_in_line_and_its_sta
 async def test_a_transaction_that_outlasts_its_caller_is_committed(small):
     async def slowly(run):
         for text in "ab":
-            await run("INSERT INTO notes SELECT %(text)s FROM pg_sleep(0.3)", {"text": text})
+            await run("INSERT INTO notes SELECT %(text)s FROM pg_sleep(0.28)", {"text": text})
 
     with pytest.raises(Unanswered):
         await small.transaction(slowly)
@@ -166,7 +170,7 @@ async def test_a_statement_that_takes_too_long_is_rolled_back_by_the_server(reac
     started = reactor.seconds()
     with pytest.raises(DatabaseDown, match="statement timeout"):
         await small.run("INSERT INTO notes SELECT 'late' FROM pg_sleep(5)")
-    assert_that(reactor.seconds() - started, less_than(1.0))
+    assert_that(reactor.seconds() - started, less_than(SLACK))
     assert_that(small.up, is_(True))
     assert_that(await notes(small), has_length(0))
 
@@ -368,7 +372,8 @@ async def test_a_stop_does_not_wait_long(reactor, database, monkeypatch):
     running = asked(database, "SELECT pg_sleep(4)")
     started = reactor.seconds()
     await database.stopService()
-    assert_that(reactor.seconds() - started, less_than(1.0))
+    # Less than the statement takes.
+    assert_that(reactor.seconds() - started, less_than(3.0))
     with pytest.raises(module.CommitUnknown):
         await running
 

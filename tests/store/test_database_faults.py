@@ -37,6 +37,8 @@ from tests.conftest import FAST, wait_for
 from tests.waiting import until
 
 TIMEOUT = 0.4
+SLACK = 5.0
+"""Seconds that a busy machine may take beyond that: far less than for ever."""
 
 
 @pytest.fixture(scope="module")
@@ -205,14 +207,15 @@ async def test_a_server_that_hangs_is_given_up_and_used_again_when_it_goes_on(re
         process.send_signal(signal.SIGSTOP)
     try:
         started = reactor.seconds()
-        with pytest.raises(CommitUnknown, match="no answer"):
+        # Told by the time: the caller was answered, not the connection given up, which takes longer.
+        with pytest.raises(CommitUnknown, match=f"no answer in {TIMEOUT:g} s"):
             await database.run("SELECT 1")
-        assert_that(reactor.seconds() - started, less_than(TIMEOUT + 0.3))
+        assert_that(reactor.seconds() - started, less_than(TIMEOUT + SLACK))
         await down(reactor, database)
         started = reactor.seconds()
         with pytest.raises(DatabaseDown, match="no answer"):
             await database.run("SELECT 1")
-        assert_that(reactor.seconds() - started, less_than(TIMEOUT + 0.3))
+        assert_that(reactor.seconds() - started, less_than(TIMEOUT + SLACK))
     finally:
         for process in processes:
             process.send_signal(signal.SIGCONT)
@@ -293,9 +296,7 @@ async def test_a_port_that_never_answers_does_not_hold_anything_up(reactor, star
         await database.run("SELECT 1")
     await until(reactor, lambda: database.reason == f"no answer in {TIMEOUT:g} s")
     await until(reactor, lambda: database._attempt is not None)
-    started = reactor.seconds()
-    await database.stopService()
-    assert_that(reactor.seconds() - started, less_than(0.2))
+    assert_that(database.stopService().called, "the stop waits for the attempt")
     await listening.stopListening()
 
 

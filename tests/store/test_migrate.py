@@ -153,6 +153,7 @@ async def test_cancelling_ends_a_migration_soon_and_leaves_nothing(reactor, empt
 async def test_a_server_that_is_not_there_is_waited_for_and_told_once(reactor, postgres, folder, logged):
     later = make_dsn(postgres, dbname="later", password="s3cret")
     migrating = Deferred.fromCoroutine(migrate(reactor, later, folder=folder(m_1="CREATE TABLE a (i int);")))
+    await until(reactor, logged)
     # Several tries: nothing tells of those after the first, which is what is to be seen.
     await deferLater(reactor, 0.5)
     assert_that(logged(), contains_exactly(contains_string("DATABASE CONNECTION ERROR: ")))
