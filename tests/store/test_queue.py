@@ -161,39 +161,71 @@ async def test_campaigns_whose_oldest_are_younger_than_it_seemed_are_looked_at_u
     assert_that(chosen, equal_to((by_size if early else by_age)[:slots]))
 
 
-@pytest.mark.parametrize("others", [["b1", "c1"], ["b1", "b2"]])
+class Emptied:
+    """A database in which others take some contacts right after the first question."""
+
+    def __init__(self, tables: Tables, taken: list[str]) -> None:
+        self._tables = tables
+        self._taken = taken
+
+    async def run(self, query: str, params: Any) -> list[dict[str, Any]]:
+        rows = await self._tables.database.run(query, params)
+        if self._taken:
+            assert_that(query, is_(sql("queues")))
+            await self._tables.run("DELETE FROM contacts WHERE id = ANY(%(taken)s)", taken=self._taken)
+            self._taken = []
+        return rows
+
+
+@pytest.mark.parametrize(
+    ("stored", "taken", "wanted", "expected"),
+    [
+        ("a1 b1 c1", "a1", Wanted(2, 2, BOTH), "b1 c1"),
+        ("a1 b1 b2", "a1", Wanted(2, 2, BOTH), "b1 b2"),
+        ("a1 b1 c1", "a1 b1", Wanted(1, 1, BOTH), "c1"),
+        # There are fewer campaigns than slots now: not the oldest contact comes first, but the smallest campaign.
+        ("a1 b1 b2 c1 c2 d1 e1 e2", "a1", Wanted(1, 5, BOTH, early=True), "d1"),
+    ],
+)
 @sure
-async def test_a_campaign_that_is_emptied_between_two_questions_is_left_out(tables: Tables, others: list[str]) -> None:
-    for contact_id in ("a1", *others):
+async def test_a_campaign_that_is_emptied_between_two_questions_is_left_out(
+    tables: Tables, stored: str, taken: str, wanted: Wanted, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dialer.store.queue.SPARE", 0)
+    for contact_id in stored.split():
         await tables.put(contact_id, campaign_id=contact_id[0])
-
-    class Emptied:
-        """Takes what campaign `a` has after the first question."""
-
-        def __init__(self) -> None:
-            self.asked = 0
-
-        async def run(self, query: str, params: Any) -> list[dict[str, Any]]:
-            self.asked += 1
-            rows = await tables.database.run(query, params)
-            if self.asked == 1:
-                assert_that(query, is_(sql("queues")))
-                await tables.run("UPDATE contacts SET status = 'stopped' WHERE id = 'a1'")
-            return rows
-
-    chosen = await QueueStore(Emptied(), "me").choose(Wanted(2, 2, BOTH))  # type: ignore[arg-type]
-    assert_that([contact.id for contact in chosen], equal_to(others))
+    chosen = await QueueStore(Emptied(tables, taken.split()), "me").choose(wanted)  # type: ignore[arg-type]
+    assert_that([contact.id for contact in chosen], equal_to(expected.split()))
 
 
+@sure
+async def test_what_was_learnt_of_campaigns_is_not_forgotten_when_more_of_them_are_asked_for(
+    tables: Tables, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Two campaigns are asked for at first.
+    monkeypatch.setattr("dialer.store.queue.SPARE", 0)
+    for contact_id, minute in (("a1", 1), ("b1", 2), ("c1", 3), ("b2", 8), ("a2", 9)):
+        await tables.put(contact_id, campaign_id=contact_id[0], received_time=f"2026-01-01T00:{minute:02}:00Z")
+    await TallyStore(tables.database).fold(1)
+    await tables.run("DELETE FROM contacts WHERE id IN ('a1', 'b1')")
+    chosen = await QueueStore(tables.database, "me").choose(Wanted(1, 1, BOTH))
+    assert_that([contact.id for contact in chosen], contains_exactly("c1"))
+
+
+@pytest.mark.parametrize("early", [False, True])
 @pytest.mark.parametrize("slots", [1, 5])
 @sure
-async def test_campaigns_of_the_same_size_and_age_go_by_their_id_in_an_early_cycle(tables: Tables, slots: int) -> None:
+async def test_campaigns_of_the_same_size_and_age_go_by_their_id_in_an_early_cycle_else_by_arrival(
+    tables: Tables, slots: int, early: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dialer.store.queue.SPARE", 0)
     await tables.run(
         "INSERT INTO contacts (id, customer_number, campaign_type, gateway_id, campaign_id)"
         " SELECT 'c' || n, '1', 'IVR', 'gw', 'k' || lpad(n::text, 2, '0') FROM generate_series(59, 0, -1) AS n"
     )
-    chosen = await QueueStore(tables.database, "me").choose(Wanted(slots, 100, BOTH, early=True))
-    assert_that([contact.campaign_id for contact in chosen], equal_to([f"k{n:02}" for n in range(slots)]))
+    chosen = await QueueStore(tables.database, "me").choose(Wanted(slots, 100, BOTH, early=early))
+    first = range(slots) if early else range(59, 59 - slots, -1)
+    assert_that([contact.campaign_id for contact in chosen], equal_to([f"k{n:02}" for n in first]))
 
 
 @sure
