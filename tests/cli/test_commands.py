@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -203,12 +204,20 @@ async def test_watching_ends_once_all_is_done(world: World) -> None:
 # processes
 
 
+AS_IN_A_TERMINAL = """
+import os, signal, sys
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+"""Runs a command that hears of Ctrl-C, though a shell that runs these tests in the background has SIGINT ignored."""
+
+
 async def interrupted(world: World, *arguments: str | Path, when: Callable[[str], bool]) -> tuple[int, str, str]:
     """Run a command as a process, press Ctrl-C once it has written what `when` waits for, and see it end."""
 
     def spawn() -> tuple[int, str, str]:
         process = subprocess.Popen(
-            [DIALER, *map(str, arguments)],
+            [sys.executable, "-c", AS_IN_A_TERMINAL, DIALER, *map(str, arguments)],
             env=clean_environment() | {"DIALER_URL": world.url},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
