@@ -35,6 +35,10 @@ class Point:
 
         return gate.stop_at(*self.steps).addTimeout(PATIENCE, reactor, onTimeoutCancel=never)
 
+    def about(self, value: str) -> Point:
+        """The same at the one statement of that name that tells of this value, which no other statement has."""
+        return Point(self.gate, (asked(f"'{value}'"), *self.steps[1:]))
+
     async def reached_after(self, here: Crossroads, scene: Callable[[], Awaitable[object]]) -> Crossing:
         """Return once what is stopped here is held back, for what is sent every so often: it waits for the scene, so
         that the first to come here finds it set."""

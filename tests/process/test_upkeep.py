@@ -13,9 +13,8 @@ from hamcrest import assert_that, equal_to, has_length, is_
 
 from dialer.happenings import Seen
 from dialer.sandbox.efswitch import Rule, Rules
-from tests.process.crossroads import COMMITTED, Crossroads
+from tests.process.crossroads import Crossroads
 from tests.process.dying import Dies, killed_or_cut
-from tests.process.gate import asked
 from tests.process.points import Point, committed, named, unsent
 from tests.service import shared
 from tests.service.world import ivr
@@ -51,13 +50,11 @@ async def test_a_contact_past_its_end_time_fails_and_is_told_once_whoever_dies_a
 
 # -- histories ---------------------------------------------------------------------------------------------------------
 
-# Told by what it tells of, not by the statement: the job of a call that ends unanswered is another line, a moment later,
-# and may be written when the next test has begun.
-SENT = asked(f"'{Seen.SENT}'")
-
+# About this line alone: the job of a call that ends unanswered is another, a moment later, and may be written when the
+# next test has begun.
 LINES = {
-    "before the line is sent": (Point("database", (SENT,)), 0),
-    "the line is committed": (Point("database", (SENT, COMMITTED)), 1),
+    "before the line is sent": (unsent("add_events").about(Seen.SENT), 0),
+    "the line is committed": (committed("add_events").about(Seen.SENT), 1),
 }
 
 
