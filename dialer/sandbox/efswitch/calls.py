@@ -57,6 +57,8 @@ class Calls:
         self._unbridge_first = unbridge_first
         self.channels: dict[str, Channel] = {}
         self._calls: dict[str, Call] = {}
+        self._unanswered: set[Call] = set()
+        """The calls of which `originate` has not heard yet: it may hear of the end after the last channel is gone."""
         self._sessions = 0
         self._waiting_for_silence: list[Callable[[], None]] = []
 
@@ -87,7 +89,14 @@ class Calls:
             done(f"-ERR {attempt.refused}\n")
             return
         gateway.calls += 1
-        Call(self, order, self.rules.choose(order.number, order.gateway), gateway, attempt, done).start()
+
+        def answered(text: str) -> None:
+            self._unanswered.discard(call)
+            done(text)
+
+        call = Call(self, order, self.rules.choose(order.number, order.gateway), gateway, attempt, answered)
+        self._unanswered.add(call)
+        call.start()
 
     def _refusal(self, uuid: str, gateway: Gateway | None) -> str | None:
         """Why there will be no channel, in the order in which FreeSWITCH looks; None when there will be one."""
@@ -116,8 +125,9 @@ class Calls:
 
     def vanish(self) -> None:
         """Lose all calls without any event."""
-        for call in tuple(self._calls.values()):
+        for call in {*self._calls.values(), *self._unanswered}:
             call.vanish()
+        self._unanswered.clear()
 
     def when_silent(self, act: Callable[[], None]) -> None:
         """Call `act` once there is no channel left."""

@@ -154,6 +154,15 @@ def test_a_restart_ends_all_connections_without_a_notice_and_forgets_the_calls_u
     line.switch.stop()
 
 
+def test_a_stop_leaves_no_timer_of_a_call_that_is_over_but_whose_job_is_not() -> None:
+    line = phone(BUSY, job_first=0.0)
+    line.dial("u1")
+    while line.switch.channels:
+        line.pass_time(0.01)
+    line.switch.stop()
+    assert_that(line.clock.getDelayedCalls(), empty())
+
+
 def test_an_elegant_shutdown_waits_for_the_calls_and_still_accepts_new_ones() -> None:
     line = phone(Rule(ring=0.1, talk=3))
     line.dial("u1")
