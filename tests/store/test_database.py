@@ -48,6 +48,17 @@ async def small(reactor, conninfo):
     await service.stopService()
 
 
+@pytest_twisted.async_yield_fixture
+async def patient(reactor, conninfo):
+    """The same that waits for three seconds: long enough that what is to end before that does so on a slow machine."""
+    service = Database(reactor, conninfo, timeout=3.0, size=1, application_name="patient", random=Random(1))
+    service.startService()
+    await service.ready()
+    await service.run("CREATE TABLE notes (text text PRIMARY KEY)")
+    yield service
+    await service.stopService()
+
+
 async def notes(database):
     return [row["text"] for row in await database.run("SELECT text FROM notes ORDER BY text")]
 
@@ -125,26 +136,26 @@ async def test_waiting_for_a_connection_is_bounded(reactor, small):
 
 
 @pytest_twisted.ensureDeferred
-async def test_a_caller_is_answered_in_time_though_it_waited_in_line_and_its_statement_goes_on(reactor, small):
+async def test_a_caller_is_answered_in_time_though_it_waited_in_line_and_its_statement_goes_on(reactor, patient):
     # Together longer than the caller waits, and each far shorter than the server lets a statement run.
-    first = asked(small, "SELECT pg_sleep(0.28)")
+    first = asked(patient, "SELECT pg_sleep(1.6)")
     started = reactor.seconds()
     with pytest.raises(Unanswered, match="no answer in"):
-        await small.run("INSERT INTO notes SELECT 'late' FROM pg_sleep(0.28)")
-    assert_that(reactor.seconds() - started, less_than(SLACK))
+        await patient.run("INSERT INTO notes SELECT 'late' FROM pg_sleep(1.6)")
+    assert_that(reactor.seconds() - started, less_than(3.0 + SLACK))
     await first
-    assert_that(await notes(small), contains_exactly("late"))
+    assert_that(await notes(patient), contains_exactly("late"))
 
 
 @pytest_twisted.ensureDeferred
-async def test_a_transaction_that_outlasts_its_caller_is_committed(small):
+async def test_a_transaction_that_outlasts_its_caller_is_committed(patient):
     async def slowly(run):
         for text in "ab":
-            await run("INSERT INTO notes SELECT %(text)s FROM pg_sleep(0.28)", {"text": text})
+            await run("INSERT INTO notes SELECT %(text)s FROM pg_sleep(1.6)", {"text": text})
 
     with pytest.raises(Unanswered):
-        await small.transaction(slowly)
-    assert_that(await notes(small), contains_exactly("a", "b"))
+        await patient.transaction(slowly)
+    assert_that(await notes(patient), contains_exactly("a", "b"))
 
 
 @pytest.mark.parametrize("code", ["53100", "53200", "57014", "55P03", "25006", "58030"])
@@ -166,21 +177,21 @@ async def test_a_line_that_is_too_long_is_refused_at_once(small, monkeypatch):
 
 
 @pytest_twisted.ensureDeferred
-async def test_a_statement_that_takes_too_long_is_rolled_back_by_the_server(reactor, small):
+async def test_a_statement_that_takes_too_long_is_rolled_back_by_the_server(reactor, patient):
     started = reactor.seconds()
     with pytest.raises(DatabaseDown, match="statement timeout"):
-        await small.run("INSERT INTO notes SELECT 'late' FROM pg_sleep(5)")
-    assert_that(reactor.seconds() - started, less_than(SLACK))
-    assert_that(small.up, is_(True))
-    assert_that(await notes(small), has_length(0))
+        await patient.run("INSERT INTO notes SELECT 'late' FROM pg_sleep(60)")
+    assert_that(reactor.seconds() - started, less_than(3.0 + SLACK))
+    assert_that(patient.up, is_(True))
+    assert_that(await notes(patient), has_length(0))
 
 
 @pytest_twisted.ensureDeferred
-async def test_a_lock_that_is_not_had_in_time_is_no_answer_either(small, database):
+async def test_a_lock_that_is_not_had_in_time_is_no_answer_either(patient, database):
     async def wait_behind(run):
         await run("LOCK notes")
         with pytest.raises(DatabaseDown, match="lock timeout"):
-            await small.run("INSERT INTO notes VALUES ('a')")
+            await patient.run("INSERT INTO notes VALUES ('a')")
 
     await database.transaction(wait_behind)
 
@@ -469,7 +480,8 @@ async def told(reactor, conninfo):
     service = Database(
         reactor,
         conninfo,
-        timeout=0.5,
+        # A tenth of it is what the server's word of a statement that it has cancelled may take to arrive.
+        timeout=3.0,
         size=1,
         application_name="told",
         random=Random(1),
@@ -485,7 +497,7 @@ async def told(reactor, conninfo):
     ("statement", "kind"),
     [
         ("SELECT no_such_column", "refused"),
-        ("SELECT pg_sleep(5)", "cancelled"),
+        ("SELECT pg_sleep(60)", "cancelled"),
         ("DO $$ BEGIN RAISE 'full' USING ERRCODE = '53100'; END $$", "unable"),
         ("SELECT pg_terminate_backend(pg_backend_pid())", "commit_unknown"),
     ],

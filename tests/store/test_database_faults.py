@@ -36,7 +36,8 @@ from dialer.store.resolve import resolved
 from tests.conftest import FAST, wait_for
 from tests.waiting import until
 
-TIMEOUT = 0.4
+TIMEOUT = 1.0
+"""Seconds: what a sound server takes is well below, on a slow machine too."""
 SLACK = 5.0
 """Seconds that a busy machine may take beyond that: far less than for ever."""
 
