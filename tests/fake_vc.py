@@ -12,6 +12,8 @@ from twisted.internet.defer import Deferred
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
 
+from tests.waiting import PATIENCE
+
 
 class Manner(Enum):
     """Ways not to answer."""
@@ -83,7 +85,7 @@ class FakeVC(Resource):
         if len(self.received) < count:
             waiting: Deferred[None] = Deferred()
             self._waiting.append((count, waiting))
-            await waiting.addTimeout(10, self._reactor)
+            await waiting.addTimeout(PATIENCE, self._reactor)
         return self.received
 
     def render(self, request: Request) -> Any:

@@ -426,7 +426,8 @@ async def test_a_namesake_that_hangs_loses_its_session_when_its_lease_has_run_ou
     await database.run("UPDATE dialers SET lease_until = now() - interval '1 second'")
     began = reactor.seconds()  # type: ignore[attr-defined]
     await heir.claim()
-    assert_that(reactor.seconds() - began, less_than(5))  # type: ignore[attr-defined]
+    # Not for its lease time, as for a namesake that lives.
+    assert_that(reactor.seconds() - began, less_than(30))  # type: ignore[attr-defined]
     (row,) = await database.run("SELECT instance::text FROM dialers WHERE id = 'a'")
     assert_that((heir.held, row["instance"]), equal_to((True, heir.instance)))
     assert_that(

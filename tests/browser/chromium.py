@@ -18,8 +18,8 @@ from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from twisted.internet.threads import deferToThread
 
-PATIENCE = 20.0
-"""Seconds after which a condition that did not come true fails the test."""
+PATIENCE = 60.0
+"""Seconds after which a condition that did not come true fails the test: a browser takes its time on a busy machine."""
 
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 

@@ -33,7 +33,7 @@ def authority(tmp_path: Path) -> Authority:
 
 @pytest.fixture(autouse=True)
 def brief(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(vc, "LINGER", 0.2)
+    monkeypatch.setattr(vc, "LINGER", 0.8)
 
 
 class Plain(Protocol):

@@ -19,6 +19,7 @@ from dialer.esl.switch import Switch
 from dialer.esl.wire import Event, Frame, Parser
 from tests.esl.support import BYE, HELLO, event, reply
 from tests.esl.transcripts import client_bytes, server_bytes
+from tests.waiting import PATIENCE
 
 UP = "11111111-1111-4111-8111-111111111111"
 DOWN = "99999999-9999-4999-8999-999999999999"
@@ -154,11 +155,11 @@ class Site:
                 entry[1].callback(None)
 
     async def until(self, reactor: Any, condition: Callable[[], bool]) -> None:
-        """Wait until an event or a change of state makes it true, for 10 s at most."""
+        """Wait until an event or a change of state makes it true."""
         if not condition():
             waiter: Deferred[None] = Deferred()
             self.waiting.append((condition, waiter))
-            await waiter.addTimeout(10, reactor)
+            await waiter.addTimeout(PATIENCE, reactor)
 
 
 def with_server(test: Callable[..., Awaitable[None]]) -> Callable[[Any], Any]:

@@ -283,7 +283,7 @@ async def test_who_does_not_go_on_with_the_handshake_is_closed_after_the_time_fo
 async def test_after_the_handshake_a_connection_may_be_idle_for_longer(
     servers: Any, authority: Authority, own: dict[str, str]
 ) -> None:
-    server = servers(own, Bounds(head_time=0.3))
+    server = servers(own, Bounds(head_time=2.0))
     client = await deferToThread(Client, server, trusting(authority))
     with closing(client.socket):
         # Whoever began at the same time and did not get so far is closed by now.

@@ -10,7 +10,7 @@ import pytest_twisted
 from hamcrest import assert_that, contains_exactly, contains_string, empty, equal_to, has_properties, not_, not_none
 from psycopg2.extensions import parse_dsn
 from twisted.internet import ssl
-from twisted.internet.defer import Deferred, TimeoutError
+from twisted.internet.defer import CancelledError, Deferred
 
 from dialer.environment import load
 from dialer.store.errors import DatabaseDown
@@ -20,6 +20,7 @@ from dialer.tls.options import trust_root
 from dialer.tls.pem import Identity, read_certificates
 from tests.tls.authority import Authority
 from tests.tls.postgres_front import Front
+from tests.waiting import until
 
 sure = pytest_twisted.ensureDeferred
 
@@ -186,8 +187,9 @@ async def test_the_schema_is_brought_up_to_date_over_tls_too(
     assert_that(road.front, has_properties(in_the_clear=0, shown=not_(empty())))
     said: list[str] = []
     waiting = Deferred.fromCoroutine(migrate(reactor, road.conninfo(DB_TLS_CA=stranger.file), on_failure=said.append))
+    await until(reactor, lambda: said, "a failure")
     # It would wait for another certificate for ever.
-    waiting.addTimeout(2, reactor)
-    with pytest.raises(TimeoutError):
+    waiting.cancel()
+    with pytest.raises(CancelledError):
         await waiting
     assert_that(said[0], contains_string("certificate verify failed"))
