@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 import pytest_twisted
@@ -23,6 +24,7 @@ from hamcrest import (
 
 from dialer import placing, reconcile
 from dialer.esl import gateways
+from dialer.esl.switch import Switch
 from dialer.sandbox.efswitch import Rule, Rules
 from tests.service.shared import listening
 from tests.service.world import World, agent, ivr
@@ -135,11 +137,14 @@ async def test_a_refused_agent_request_leaves_the_contact_pending(world: World) 
 @sure
 async def test_an_unanswered_agent_request_leaves_the_contact_waiting_for_its_agent(world: World) -> None:
     world.vc.behave("request", "hang", next=1)
-    world.vc.behave("reply", "late", next=1, delay=0.5)
+    world.vc.behave("reply", "silent", next=1)
     await world.start()
     contact = agent()
     await world.load(contact)
-    await world.until_status(contact, "agent_pending")
+    await world.vc.when(lambda record: record.path == "/request-agent")
+    assert_that(await world.contact(contact), has_entries(status="agent_pending"))
+    reply = await world.post("/agent", {"uuid": contact["id"], "agent": "1005", "queue": "Sales"})
+    assert_that((reply.status, reply.body["status"]), is_((200, "dialed")))
     assert_that(await world.until_told(contact), told(contact, "NORMAL_CLEARING"))
 
 
@@ -160,16 +165,26 @@ async def test_no_reply_within_the_timeout_puts_the_contact_back_into_its_queue(
     await world.start(AGENT_REPLY_TIMEOUT="0.4", RECONCILE_INTERVAL="0.1")
     contact = agent()
     await world.load(contact)
-    await world.until_status(contact, "agent_pending")
     assert_that(await world.until_told(contact), told(contact, "NORMAL_CLEARING"))
+    # It was asked for once more, and had waited in between.
+    requests = world.vc.records(lambda record: record.path == "/request-agent" and record.direction == "in")
+    assert_that(requests, has_length(2))
+    lines = (await world.get(f"/contact/{contact['id']}/history")).body["history"]
+    moved = [(line["event"], line["taking"]) for line in lines if line["event"] in ("taken", "returned")]
+    assert_that(moved, contains_exactly(("taken", 1), ("returned", 1), ("taken", 2)))
 
 
 @sure
 async def test_an_agent_reserved_after_the_end_time_is_freed_and_the_contact_expires(world: World) -> None:
-    world.vc.behave("reply", "late", delay=1.5)
+    world.vc.behave("reply", "silent")
     await world.start()
-    contact = agent(endTime=in_seconds(1))
+    contact = agent(endTime=in_seconds(600))
     await world.load(contact)
+    await world.until_status(contact, "agent_pending")
+    # It goes by.
+    await world.execute("UPDATE contacts SET end_time = now() - interval '1 second' WHERE id = %s", contact["id"])
+    reply = await world.post("/agent", {"uuid": contact["id"], "agent": "1005", "queue": "Sales"})
+    assert_that(reply.status, is_(200), str(reply))
     assert_that(await world.until_told(contact), told(contact, "EXPIRED"))
     assert_that(await world.contact(contact), has_entries(status="failed", callResult="Expired"))
     await world.until(lambda: world.end_chats(contact), "END_CHAT")
@@ -257,10 +272,11 @@ async def test_with_hold_nothing_is_taken_while_efswitch_is_down_and_all_is_dial
     world: World,
 ) -> None:
     await world.start(EFSWITCH_DOWN_POLICY="hold")
-    world.switch.restart(downtime=1.0)
+    world.switch.shut_down(now=True)
     await world.until_ready(False)
     contacts = [ivr(), agent()]
     await world.load(*contacts)
+    world.switch.restart()
     for contact in contacts:
         assert_that(await world.until_told(contact), told(contact, "NORMAL_CLEARING"))
         assert_that(world.attempts(contact), has_length(1))
@@ -342,12 +358,26 @@ async def test_an_agent_call_that_is_gone_before_a_bridge_was_seen_ends_the_chat
 @pytest.mark.usefixtures("quick_to_give_up")
 @sure
 async def test_a_live_call_is_never_taken_for_gone(world: World) -> None:
-    world.switch.rules = Rules([Rule(ring=0.01, talk=2.5)])
+    world.switch.rules = Rules([Rule(ring=0.01, talk=600)])
     await world.start(RECONCILE_INTERVAL="0.1")
     contact = ivr()
     await world.load(contact)
-    await world.until_status(contact, "dialed")
-    world.switch.reload_event_socket()
+    (attempt,) = await world.until(lambda: world.attempts(contact), "the call")
+    await world.until(lambda: attempt.answered_at, "the customer to answer")
+    live_calls, looks = Switch.live_calls, []
+
+    async def looked(switch: Switch) -> Any:
+        live = await live_calls(switch)
+        looks.append(contact["id"] in live)
+        return live
+
+    with patch.object(Switch, "live_calls", looked):
+        world.switch.reload_event_socket()
+        # One that is gone would have been given up long before.
+        await world.until(lambda: len(looks) >= 20, "many looks")
+    assert_that(set(looks), equal_to({True}))
+    assert_that(await world.contact(contact), has_entries(status="dialed"))
+    world.switch.calls.kill(contact["id"], "NORMAL_CLEARING")
     assert_that(await world.until_told(contact), told(contact, "NORMAL_CLEARING"))
 
 
