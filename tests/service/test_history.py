@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from datetime import datetime
 from typing import Any
+from unittest.mock import patch
 
 import pytest_twisted
 from hamcrest import assert_that, contains_exactly, equal_to, has_entries, has_items, is_
 
 from dialer.sandbox.efswitch import Rule, Rules
+from dialer.store.contacts import ContactStore
 from tests.service.shared import logged_failures, world
 from tests.service.world import World, agent, ivr
 
@@ -89,8 +91,16 @@ async def test_a_return_to_the_queue_tells_why(world: World) -> None:
 async def test_a_refusal_is_told_with_the_words_of_the_switch(world: World) -> None:
     before, world.switch.limits.sessions = world.switch.limits.sessions, 0
     contact = ivr()
-    await world.load(contact)
-    lines = await history(world, contact, "refused", "returned")
+    apply = ContactStore.apply
+
+    async def once_it_is_written(store: ContactStore, changes: Any) -> Any:
+        # The refusal is told by how long ago it was, and so a little late.
+        await history(world, contact, "refused")
+        return await apply(store, changes)
+
+    with patch.object(ContactStore, "apply", once_it_is_written):
+        await world.load(contact)
+        lines = await history(world, contact, "refused", "returned")
     told = [(line["event"], line["detail"]) for line in lines if line["event"] in ("refused", "returned")]
     # It is tried again soon, and refused again.
     assert_that(
