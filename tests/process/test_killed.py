@@ -11,6 +11,7 @@ from hamcrest import assert_that, has_entries, has_length, is_
 
 from dialer.sandbox.efswitch import Rule, Rules
 from tests.process.crossroads import LONG, Crossroads
+from tests.process.gate import Passing, asked
 from tests.process.points import (
     COMMAND_EXECUTED,
     COMMAND_WRITTEN,
@@ -52,6 +53,8 @@ class Death:
     end_chats: int = 0
     posts: int | None = None
     """How often the VC has got what was under way; it knows a repeated one by its key."""
+    held: Passing | None = None
+    """What the VC says again, and the dialer must not hear before the contact has ended: nothing tells it from news."""
 
 
 async def dies(here: Crossroads, contact: dict[str, Any], death: Death) -> None:
@@ -64,6 +67,8 @@ async def dies(here: Crossroads, contact: dict[str, Any], death: Death) -> None:
     assert here.dialer_process is not None
     await here.kill(here.dialer_process)
     here.let_all_pass()
+    if death.held is not None:
+        here.http.stop_at(death.held)
     assert_that(here.stored(contact), has_entries(status=death.stored))
     here.claims_run_out()
     if death.lapses:
@@ -135,7 +140,7 @@ async def test_an_agent_contact_is_called_once_at_most_and_its_agent_freed_whene
 
 NO_AGENT = {
     "before the return is sent": Death(unsent("give_back"), "agent_pending", requests=2),
-    "the return is committed": Death(committed("give_back"), "pending", requests=2),
+    "the return is committed": Death(committed("give_back"), "pending", requests=2, held=asked('"agent":""')),
 }
 
 
