@@ -12,6 +12,7 @@ from twisted.internet.defer import Deferred
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
 
+from tests.ports import KeptPort
 from tests.waiting import PATIENCE
 
 
@@ -59,12 +60,15 @@ class FakeVC(Resource):
         self._connections: dict[int, int] = {}
         self._open: list[Any] = []
         self._port: Any = None
+        self._kept: KeptPort | None = None
         self.number = 0
 
     def listen(self) -> None:
         """Listen on a free port of the loopback, the same one again after `stop`."""
+        if self._kept is None:
+            self._kept = KeptPort()
+            self.number = self._kept.number
         self._port = self._reactor.listenTCP(self.number, Site(self), interface="127.0.0.1")
-        self.number = self._port.getHost().port
 
     @property
     def url(self) -> str:

@@ -28,6 +28,8 @@ class Street(World):
     Each writes its output below `folder`, and all of it is shown when the test fails.
     """
 
+    patience = PATIENCE
+
     def __init__(self, conninfo: str, folder: Path) -> None:
         super().__init__(conninfo)
         self.folder = folder

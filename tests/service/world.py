@@ -21,6 +21,7 @@ from dialer.environment import load
 from dialer.sandbox.efswitch import EFSwitch, Rule, Rules
 from dialer.sandbox.vc import VoiceConnector
 from dialer.service import Dialer
+from tests.ports import KeptPort
 from tests.waiting import until
 from tests.web.contract import contract, is_page
 
@@ -80,6 +81,8 @@ class World:
     `rules` say what becomes of calls. The dialer is started by `start`, so that a test can prepare the rest first.
     """
 
+    patience = PATIENCE
+
     def __init__(self, conninfo: str, **environment: str) -> None:
         self._conninfo = conninfo
         self._environment = environment
@@ -93,6 +96,8 @@ class World:
             sessions_per_second=1000,
         )
         self.switch_port: Any = None
+        # Both go away and come back in some tests.
+        self._ports = KeptPort(), KeptPort()
         self.vc = VoiceConnector(reactor, dialer_url=None, reply_delay=0.01)
 
     @property
@@ -112,8 +117,9 @@ class World:
 
     async def open(self) -> None:
         """Start the switch and the VC."""
-        self.switch_port = await self.switch.listen(reactor)
-        self.vc.listen()
+        switch, vc = self._ports
+        self.switch_port = await self.switch.listen(reactor, port=switch.number)
+        self.vc.listen(port=vc.number)
 
     async def start(self, **environment: str) -> Dialer:
         """Start a dialer and wait until it may dial, or for whatever it waits for."""
@@ -155,7 +161,7 @@ class World:
 
     async def request(self, method: str, path: str, **keywords: Any) -> Reply:
         """One request to the dialer."""
-        response = await self._client.request(method, self.url + path, timeout=PATIENCE, **keywords)
+        response = await self._client.request(method, self.url + path, timeout=self.patience, **keywords)
         text = await response.text("utf-8")
         try:
             body = json.loads(text)
@@ -198,7 +204,7 @@ class World:
 
     async def until(self, condition: Callable[[], Any], what: str = "condition") -> Any:
         """Wait until `condition` gives something true, which is returned; it may be asynchronous."""
-        return await until(reactor, condition, what, patience=PATIENCE, every=0.02)
+        return await until(reactor, condition, what, patience=self.patience, every=0.02)
 
     async def until_ready(self, ready: bool = True) -> None:
         """Wait until the dialer says that it can dial, or that it cannot."""
@@ -226,7 +232,7 @@ class World:
         told = self.vc.when(
             lambda record: record.path == "/send-delivery-notification" and record.body.get("id") == contact["id"]
         )
-        told.addTimeout(PATIENCE, reactor, lambda *_: fail(AssertionError("the VC was not told")))
+        told.addTimeout(self.patience, reactor, lambda *_: fail(AssertionError("the VC was not told")))
         return (await told).body
 
     # -- what the others saw ---------------------------------------------------------------------------------------
