@@ -119,8 +119,13 @@ async def test_whatever_a_refusal_holds_the_contact_ends_with_it_on_one_line_eve
         )
         result = await ended_as(world, contact)
         assert_that(result, equal_to(as_one_line(refusals[contact["id"]])))
-        history = (await world.get(f"/contact/{contact['id']}/history")).body["history"]
-        assert_that([each["detail"] for each in history if each["event"] == "refused"], contains_exactly(result))
+
+        async def told() -> list[str]:
+            history = (await world.get(f"/contact/{contact['id']}/history")).body["history"]
+            return [each["detail"] for each in history if each["event"] == "refused"]
+
+        # It is written apart from the end, and perhaps later.
+        assert_that(await world.until(told, "the refusal"), contains_exactly(result))
 
     with log_written() as written:
         contacts = [await called(world, campaignId="refusals") for _ in HOSTILE]
