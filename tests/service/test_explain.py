@@ -37,6 +37,8 @@ ENVIRONMENT = {
     "CALLS_PER_SECOND": "10",
     "EFSWITCH_DOWN_POLICY": "hold",
     "AGENT_REPLY_TIMEOUT": "1",
+    # It is lost to another session once it is to be renewed.
+    "LEASE_TIME": "3",
 }
 
 _names = (f"explained-{number}" for number in itertools.count(1))
