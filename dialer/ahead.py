@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 
 from twisted.internet.defer import Deferred, succeed
 
 
 class Ahead:
-    """At most `most` places, given out in the order in which they are asked for.
+    """At most `most()` places, given out in the order in which they are asked for.
 
     Once all are taken none is given again before half of them are free.
     """
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: Callable[[], int]) -> None:
         self._most = most
         self._taken = 0
         self._filling = True
@@ -31,11 +32,11 @@ class Ahead:
     def release(self) -> None:
         """A place is free again."""
         self._taken -= 1
-        self._filling |= self._taken <= self._most // 2
+        self._filling |= self._taken <= self._most() // 2
         while self._filling and self._waiting:
             self._take()
             self._waiting.popleft().callback(None)
 
     def _take(self) -> None:
         self._taken += 1
-        self._filling = self._taken < self._most
+        self._filling = self._taken < self._most()

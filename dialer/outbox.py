@@ -62,8 +62,10 @@ class Outbox(Service):
     """Delivers messages from start to stop. `receiver` is what the log calls who gets them.
 
     `random` gives the jitter of all waits, in [0, 1). Rounds begin `apart()` seconds apart at least, so that under load
-    each is shared. `dialers` says how many share the outbox: without a wake-up each looks so many times as seldom, as
-    the others look for its retries too. `delivered`, `retried` and `parked` count since the start.
+    each is shared, and `notes_apart()` seconds when all that one has to do is to note what was delivered: nobody waits
+    for that, and what is not noted when the process dies is sent again under its Idempotency-Key. `dialers` says how
+    many share the outbox: without a wake-up each looks so many times as seldom, as the others look for its retries too.
+    `delivered`, `retried` and `parked` count since the start.
     """
 
     log = Logger()
@@ -77,6 +79,7 @@ class Outbox(Service):
         *,
         random: Callable[[], float],
         apart: Callable[[], float] = lambda: 0.0,
+        notes_apart: Callable[[], float] = lambda: 0.0,
         dialers: Callable[[], int] = lambda: 1,
         receiver: str = "the voice connector",
     ) -> None:
@@ -86,6 +89,7 @@ class Outbox(Service):
         self._receiver = receiver
         self._random = random
         self._apart = apart
+        self._notes_apart = notes_apart
         self._dialers = dialers
         self._began = -inf
         self._bell = Bell(clock)
@@ -118,9 +122,7 @@ class Outbox(Service):
     @property
     def room(self) -> int:
         """How many messages may be claimed for `deliver` now."""
-        if self._running is None or self._stopping or self._outages or self._window.trying:
-            return 0
-        return max(0, self._window.size - len(self._under_way))
+        return 0 if self._running is None or self._stopping or self._outages else self._free
 
     def deliver(self, claimed: Sequence[OutboxMessage], more: bool = False) -> None:
         """These messages were just claimed for this process; with `more` others may be claimed."""
@@ -165,16 +167,36 @@ class Outbox(Service):
     def _poll_interval(self) -> float:
         return POLL_INTERVAL * min(self._dialers(), MOST_SELDOM)
 
+    @property
+    def _free(self) -> int:
+        """How many messages may be claimed now, by others than a look without a wake-up."""
+        return 0 if self._window.trying else max(0, self._window.size - len(self._under_way))
+
+    @property
+    def _pressing(self) -> bool:
+        """Whether somebody waits for the next round, or as much is to be noted as may be kept in memory."""
+        claimable = self._more and self._free > 0
+        return claimable or bool(self._retries or self._parks) or len(self._accepted) >= PARALLEL
+
     async def _run(self) -> None:
         while not self._stopping:
             now = self._clock.seconds()
             if (pause := self._began + self._apart() - now) > 0:
                 await self._stop.wait(pause)
-                continue
-            await self._bell.wait((self._resume if self._outages else self._polled + self._poll_interval) - now)
-            if not self._stopping and self._clock.seconds() >= self._resume:
+            elif (wait := self._due() - now) > 0:
+                await self._bell.wait(wait)
+            else:
                 await self._round()
         await self._finish()
+
+    def _due(self) -> float:
+        """When the next round is due, as far as is known."""
+        if self._outages:
+            return self._resume
+        if self._pressing:
+            return -inf
+        note = self._began + self._notes_apart() if self._accepted else inf
+        return min(note, self._polled + self._poll_interval)
 
     async def _round(self) -> None:
         self._began = self._clock.seconds()
@@ -210,8 +232,8 @@ class Outbox(Service):
 
     async def _claim(self) -> None:
         now = self._clock.seconds()
-        polling = now - self._polled >= self._poll_interval
-        free = max(0, self._window.size - len(self._under_way)) if polling or not self._window.trying else 0
+        polling = now >= self._polled + self._poll_interval
+        free = max(0, self._window.size - len(self._under_way)) if polling else self._free
         if not polling and not (free and self._more):
             return
         if free:
@@ -225,14 +247,19 @@ class Outbox(Service):
             self._polled = now
         for message in claim.expired:
             self._say_parked(message, message.last_error or "")
-        if claim.expired:
-            self._bell.ring()
+        # What waited for one that was parked may be claimed now.
+        self._more |= bool(claim.expired)
         self.deliver(claim.messages)
 
     def _begin(self, message: OutboxMessage, claimed: float) -> None:
         delivery = self._under_way[message.id] = Deferred.fromCoroutine(self._deliver(message, claimed))
         delivery.addErrback(lambda failure: self.log.failure("A delivery went astray", failure=failure))
-        delivery.addBoth(lambda _: self._under_way.pop(message.id, None) and None)
+        delivery.addBoth(lambda _: self._over(message))
+
+    def _over(self, message: OutboxMessage) -> None:
+        self._under_way.pop(message.id, None)
+        if self._pressing or self._stopping or len(self._accepted) == 1:
+            self._bell.ring()
 
     async def _deliver(self, message: OutboxMessage, claimed: float) -> None:
         left = inf if message.lifetime is None else message.lifetime - (self._clock.seconds() - claimed)
@@ -244,7 +271,6 @@ class Outbox(Service):
             )
             delivery = Delivery(DeliveryKind.TRY_AGAIN, f"{type(error).__name__}: {error}"[:200])
         self._note(message, delivery)
-        self._bell.ring()
 
     def _note(self, message: OutboxMessage, delivery: Delivery | None) -> None:
         if delivery is None:

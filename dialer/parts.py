@@ -54,6 +54,13 @@ statement and a commit at 300 calls per second. Of several dialers each has fewe
 LONGEST_GATHERED = 0.03
 """Seconds for which they are gathered at most, however many dialers there are."""
 
+NOTED = 0.025
+"""Seconds for which what was delivered is gathered under load until it is noted that it was: nobody waits for that. Of
+several dialers each gathers for longer, so that together they note no oftener than one."""
+
+LONGEST_NOTED = 0.1
+"""Seconds for which that is gathered at most: what a dialer that dies then has delivered is delivered again."""
+
 DATABASE_CONNECTIONS = 8
 """Connections to PostgreSQL that dialing and HTTP have together, at most; HTTP half of them."""
 
@@ -111,6 +118,7 @@ class Parts:
             self.connector,
             random=chance.random,
             apart=self._gathered,
+            notes_apart=self._noted,
             dialers=self.lease.dialers,
         )
         self.webhooks = Webhooks(
@@ -182,6 +190,7 @@ class Parts:
             policy=policy,
             may_send=self.lease.held_since,
             meter=self.meter,
+            dialers=self.lease.dialers,
         )
         self.agents = Agents(
             clock,
@@ -237,6 +246,9 @@ class Parts:
 
     def _gathered(self) -> float:
         return min(GATHERED * self.lease.dialers(), LONGEST_GATHERED)
+
+    def _noted(self) -> float:
+        return min(NOTED * self.lease.dialers(), LONGEST_NOTED)
 
     def begin(self) -> None:
         """Start what dials, once the database is there and what this dialer held is known."""

@@ -40,7 +40,11 @@ does not have may be taken for gone. One whose commit or whose turn took longer 
 
 LEAD = 0.03
 """Seconds that a contact is taken before its turn to be sent, at most: several times what a commit takes, so that the
-database holds up nobody's turn, and little against what `dial_time` means to anybody."""
+database holds up nobody's turn, and little against what `dial_time` means to anybody. Of several dialers each has fewer
+to take, and takes them longer before."""
+
+LONGEST_LEAD = 0.09
+"""Seconds that it is taken before its turn at most, however many dialers there are."""
 
 
 class NotReady(DialerError):
@@ -52,7 +56,7 @@ class Placing:
 
     `policy` says what happens to a contact while no EFSwitch can be reached. `may_send` is asked right before a
     command is written, with the time at which its contact was taken: a dialer that was stopped for long may have lost
-    what it took.
+    what it took. `dialers` says how many share the database.
     """
 
     log = Logger()
@@ -72,6 +76,7 @@ class Placing:
         policy: DownPolicy,
         may_send: Callable[[float], bool],
         meter: Meter,
+        dialers: Callable[[], int] = lambda: 1,
     ) -> None:
         self._clock = clock
         self._store = store
@@ -85,7 +90,8 @@ class Placing:
         self._policy = policy
         self._may_send = may_send
         self._meter = meter
-        self._ahead = Ahead(max(1, int(throttle.rate * LEAD)))
+        self._dialers = dialers
+        self._ahead = Ahead(lambda: max(1, int(throttle.rate * self._lead)))
         self._latest: Deferred[None] = succeed(None)
         """Fires when the contact that was taken last has had its turn, and all before it."""
         self._unsent: Counter[str] = Counter()
@@ -93,6 +99,10 @@ class Placing:
         self._stopping = False
         self.gateways = GatewayTroubles(clock)
         """The gateways that contacts lately found down, or unknown."""
+
+    @property
+    def _lead(self) -> float:
+        return min(LEAD * self._dialers(), LONGEST_LEAD)
 
     def stop(self) -> None:
         """Place no more: from now on whoever waits for a turn gets ThrottleClosed, and what is down is not EFSwitch."""
@@ -134,7 +144,7 @@ class Placing:
             await self._limits.turn(route.switch)
             await self._ahead.acquire()
             try:
-                await self._throttle.soon(LEAD)
+                await self._throttle.soon(self._lead)
                 got_at = self._clock.seconds()
                 again = None if got_at - asked_at <= FRESH else await self._fleet.route(contact.gateway_id, self._load)
             except BaseException:

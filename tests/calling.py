@@ -194,6 +194,7 @@ class Bench:
             self.told,
         )
         self.lease_since = 0.0
+        self.dialers = 1
         self.takings = Takings()
         self.placing = Placing(
             self.clock,
@@ -208,6 +209,7 @@ class Bench:
             policy=policy,
             may_send=lambda taken_at: self.lease_since <= taken_at,
             meter=self.told,
+            dialers=lambda: self.dialers,
         )
 
     def _ivr(self, contact: Contact, switch: Switch) -> str:

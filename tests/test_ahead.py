@@ -15,7 +15,8 @@ class Queue:
     """Those who ask for a place, by number, and those who got one, in the order in which they did."""
 
     def __init__(self, most: int) -> None:
-        self.ahead = Ahead(most)
+        self.most = most
+        self.ahead = Ahead(lambda: self.most)
         self.admitted: list[int] = []
         self.asked: list[Deferred[None]] = []
 
@@ -65,6 +66,23 @@ def test_who_comes_while_half_of_them_are_not_free_yet_waits_though_a_place_is()
     assert_that(queue.admitted, contains_exactly(0, 1, 2, 3))
     queue.release()
     assert_that(queue.admitted, contains_exactly(0, 1, 2, 3, 4))
+
+
+def test_how_many_places_there_are_may_change_while_they_are_taken() -> None:
+    queue = Queue(2)
+    queue.ask(2)
+    queue.most = 4
+    queue.ask()
+    assert_that(queue.admitted, contains_exactly(0, 1))
+    queue.release()
+    assert_that(queue.admitted, contains_exactly(0, 1, 2))
+    queue.ask(3)
+    assert_that(queue.admitted, contains_exactly(0, 1, 2, 3, 4))
+    queue.most = 2
+    queue.release(2)
+    assert_that(queue.admitted, contains_exactly(0, 1, 2, 3, 4))
+    queue.release()
+    assert_that(queue.admitted, contains_exactly(0, 1, 2, 3, 4, 5))
 
 
 def test_half_of_an_odd_number_is_the_smaller_half() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from math import inf
 from typing import Any
@@ -31,10 +31,15 @@ def messages(*numbers: int) -> list[OutboxMessage]:
 
 @stands_in_for(OutboxStore)
 class Store:
-    """Gives what is `due`, at once or when the test lets the claim go on, and notes what it is asked and told."""
+    """Gives what is `due`, at once or when the test lets the claim go on, and notes what it is asked and told.
+
+    What is `too_old` it parks with the first claim; `behind` those waits what is due from then on.
+    """
 
     def __init__(self) -> None:
         self.due: list[OutboxMessage] = []
+        self.too_old: list[OutboxMessage] = []
+        self.behind: list[OutboxMessage] = []
         self.claims: list[int] = []
         self.confirmed: list[list[int]] = []
         self.freed: list[tuple[int, float]] = []
@@ -47,7 +52,10 @@ class Store:
         found, self.due = self.due[:limit], self.due[limit:]
         if self.slow is not None:
             await self.slow
-        return Claim(found)
+        expired, self.too_old = self.too_old, []
+        if expired:
+            self.due, self.behind = self.behind, []
+        return Claim(found, expired)
 
     async def delivered(self, ids: Sequence[int]) -> None:
         self._ask()
@@ -84,7 +92,7 @@ class VC:
 
 
 class Bench:
-    def __init__(self, *, apart: float = 0.0) -> None:
+    def __init__(self, *, apart: float = 0.0, notes_apart: float = 0.0) -> None:
         self.dialers = 1
         self.clock = Clock()
         self.store = Store()
@@ -95,6 +103,7 @@ class Bench:
             self.vc,  # type: ignore[arg-type]
             random=lambda: 0.5,
             apart=lambda: apart,
+            notes_apart=lambda: notes_apart,
             dialers=lambda: self.dialers,
         )
 
@@ -134,6 +143,14 @@ def bench() -> Iterator[Bench]:
 def gathering() -> Iterator[Bench]:
     """Rounds begin half a second apart."""
     bench = Bench(apart=0.5)
+    yield bench
+    bench.close()
+
+
+@pytest.fixture
+def noting() -> Iterator[Bench]:
+    """Rounds begin a tenth of a second apart, and half a second if they only note what was delivered."""
+    bench = Bench(apart=0.1, notes_apart=0.5)
     yield bench
     bench.close()
 
@@ -320,6 +337,88 @@ def test_confirmations_soon_after_a_round_share_the_next(gathering: Bench) -> No
     assert_that(gathering.store.confirmed, has_length(1))
     gathering.clock.advance(0.4)
     assert_that(gathering.store.confirmed, contains_exactly([1, 2], [3]))
+
+
+def test_in_quiet_times_what_was_delivered_is_noted_at_once_whatever_may_be_gathered(noting: Bench) -> None:
+    noting.start().clock.advance(0.5)
+    noting.deliver(message(1))
+    noting.answer(1)
+    assert_that(noting.store.confirmed, contains_exactly([1]))
+
+
+def test_what_was_delivered_soon_after_a_round_is_noted_together_while_nobody_waits_for_another(noting: Bench) -> None:
+    noting.start().deliver(*messages(1, 2, 3))
+    noting.clock.advance(0.2)
+    noting.answer(1)
+    noting.clock.advance(0.2)
+    noting.answer(2)
+    assert_that(noting.store.confirmed, empty())
+    noting.clock.advance(0.1)
+    assert_that(noting.store.confirmed, contains_exactly([1, 2]))
+    noting.answer(3)
+    noting.clock.advance(0.4)
+    assert_that(noting.store.confirmed, has_length(1))
+    noting.clock.advance(0.1)
+    assert_that(noting.store.confirmed, contains_exactly([1, 2], [3]))
+
+
+def wake(bench: Bench) -> None:
+    bench.store.due += messages(9)
+    bench.wake()
+
+
+def fail(bench: Bench) -> None:
+    bench.answer(8, kind=DeliveryKind.TRY_AGAIN)
+
+
+def reject(bench: Bench) -> None:
+    bench.answer(8, kind=DeliveryKind.REJECTED)
+
+
+@pytest.mark.parametrize("press", [wake, fail, reject])
+def test_with_a_round_that_somebody_waits_for_what_was_delivered_is_noted_too(
+    noting: Bench, press: Callable[[Bench], None]
+) -> None:
+    noting.start().deliver(*messages(1, 8))
+    noting.answer(1)
+    noting.clock.advance(0.1)
+    assert_that(noting.store.confirmed, empty())
+    press(noting)
+    assert_that(noting.store.confirmed, contains_exactly([1]))
+
+
+def test_a_notification_follows_its_end_chat_though_what_was_delivered_is_gathered(noting: Bench) -> None:
+    noting.start().deliver(message(1, MessageKind.END_CHAT, lifetime=60.0))
+    noting.store.due += messages(2)
+    noting.clock.advance(0.1)
+    noting.answer(1)
+    assert_that((noting.store.confirmed, noting.vc.sent), equal_to(([[1]], [1, 2])))
+
+
+def test_no_more_is_gathered_than_may_be_under_way(noting: Bench) -> None:
+    noting.start().deliver(*messages(*range(PARALLEL)))
+    noting.clock.advance(0.1)
+    noting.answer(*range(PARALLEL - 1))
+    assert_that(noting.store.confirmed, empty())
+    noting.answer(PARALLEL - 1)
+    assert_that(noting.store.confirmed, contains_exactly([*range(PARALLEL)]))
+
+
+def test_stopping_notes_what_was_gathered(noting: Bench) -> None:
+    noting.start().deliver(message(1))
+    noting.answer(1)
+    noting.clock.advance(0.2)
+    assert_that(noting.store.confirmed, empty())
+    noting.outbox.stopService()
+    noting.clock.advance(0)
+    assert_that((noting.store.confirmed, noting.clock.getDelayedCalls()), equal_to(([[1]], [])))
+
+
+def test_messages_that_were_too_old_are_followed_at_once_by_those_that_waited_for_them(bench: Bench) -> None:
+    bench.start().store.too_old.append(message(1, MessageKind.END_CHAT, last_error="too old"))
+    bench.store.behind += messages(2)
+    bench.wake()
+    assert_that((bench.store.claims, bench.vc.sent), equal_to(([PARALLEL, PARALLEL], [2])))
 
 
 def test_what_is_claimed_with_its_writing_is_sent_between_two_rounds_too(gathering: Bench) -> None:

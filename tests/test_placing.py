@@ -23,7 +23,7 @@ from dialer.esl.fleet import Fleet, Route, RouteKind
 from dialer.esl.gateways import FRESH, GatewayStatus
 from dialer.meter import Turn
 from dialer.pacing import STRETCH
-from dialer.placing import LEAD, LONGEST_WAIT, LOOK_AGAIN, READY_WITHIN, NotReady
+from dialer.placing import LEAD, LONGEST_LEAD, LONGEST_WAIT, LOOK_AGAIN, READY_WITHIN, NotReady
 from dialer.store.contacts import Change
 from dialer.store.database import DatabaseDown
 from dialer.throttle import ThrottleClosed
@@ -221,6 +221,26 @@ def test_as_many_contacts_are_taken_ahead_as_are_sent_in_that_time_and_never_mor
     assert_that((max(ahead), bench.sent), equal_to((int(RATE * LEAD), ids)))
 
 
+@pytest.mark.parametrize(("dialers", "lead"), [(2, 2 * LEAD), (3, 3 * LEAD), (100, LONGEST_LEAD)])
+def test_each_of_several_dialers_takes_more_of_them_and_longer_before_their_turn_but_not_for_long(
+    bench: Bench, dialers: int, lead: float
+) -> None:
+    bench.dialers = dialers
+    ids = [f"c{number}" for number in range(30)]
+    for each in ids:
+        bench.begin(contact(contact_id=each))
+    ahead = []
+    while len(bench.sent) < len(ids):
+        ahead.append(len(bench.store.taken) - len(bench.sent))
+        bench.clock.advance(0.001)
+    assert_that((max(ahead), bench.sent), equal_to((int(RATE * lead), ids)))
+    slow = slow_bench(dialers)
+    slow.wait(STRETCH - lead - 0.001)
+    assert_that(slow.store.begun, contains_exactly("c1"))
+    slow.wait(0.002)
+    assert_that(slow.store.begun, contains_exactly("c1", "c2"))
+
+
 def test_the_takings_of_contacts_overlap_up_to_the_same_number(bench: Bench) -> None:
     ids = [f"c{number}" for number in range(5)]
     bench.store.slow = {each: Deferred() for each in ids}
@@ -294,9 +314,10 @@ def test_a_turn_counts_from_the_moment_in_which_the_command_is_written() -> None
     assert_that(bench.sent, contains_exactly("c1", "c2"))
 
 
-def slow_bench() -> Bench:
+def slow_bench(dialers: int = 1) -> Bench:
     """One command a second: c1 was sent just now, and c2 waits for its turn."""
     bench = Bench(rate=1.0)
+    bench.dialers = dialers
     for each in ("c1", "c2"):
         bench.begin(contact(contact_id=each))
     return bench
