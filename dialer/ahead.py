@@ -11,7 +11,8 @@ from twisted.internet.defer import Deferred, succeed
 class Ahead:
     """At most `most()` places, given out in the order in which they are asked for.
 
-    Once all are taken none is given again before half of them are free.
+    Once all are taken none is given again before half of them are free. When there may be fewer from now on, those that
+    are taken stay so, and one more may be given.
     """
 
     def __init__(self, most: Callable[[], int]) -> None:

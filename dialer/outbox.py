@@ -62,10 +62,10 @@ class Outbox(Service):
     """Delivers messages from start to stop. `receiver` is what the log calls who gets them.
 
     `random` gives the jitter of all waits, in [0, 1). Rounds begin `apart()` seconds apart at least, so that under load
-    each is shared, and `notes_apart()` seconds when all that one has to do is to note what was delivered: nobody waits
-    for that, and what is not noted when the process dies is sent again under its Idempotency-Key. `dialers` says how
-    many share the outbox: without a wake-up each looks so many times as seldom, as the others look for its retries too.
-    `delivered`, `retried` and `parked` count since the start.
+    each is shared, and `notes_apart()` seconds when all that one has to do is to note which notifications were
+    delivered: next to nobody waits for that, and what is not noted when the process dies is sent again under its
+    Idempotency-Key. `dialers` says how many share the outbox: without a wake-up each looks so many times as seldom, as
+    the others look for its retries too. `delivered`, `retried` and `parked` count since the start.
     """
 
     log = Logger()
@@ -168,13 +168,17 @@ class Outbox(Service):
         return POLL_INTERVAL * min(self._dialers(), MOST_SELDOM)
 
     @property
+    def _slots(self) -> int:
+        return max(0, self._window.size - len(self._under_way))
+
+    @property
     def _free(self) -> int:
         """How many messages may be claimed now, by others than a look without a wake-up."""
-        return 0 if self._window.trying else max(0, self._window.size - len(self._under_way))
+        return 0 if self._window.trying else self._slots
 
     @property
     def _pressing(self) -> bool:
-        """Whether somebody waits for the next round, or as much is to be noted as may be kept in memory."""
+        """Whether somebody waits for the next round, or as much is to be noted as is kept in memory at most."""
         claimable = self._more and self._free > 0
         return claimable or bool(self._retries or self._parks) or len(self._accepted) >= PARALLEL
 
@@ -201,9 +205,11 @@ class Outbox(Service):
     async def _round(self) -> None:
         self._began = self._clock.seconds()
         try:
-            # What was confirmed is written before anything else is claimed, so memory holds a window of it at most.
+            # What is committed, and what is accepted, from here on may be missed by this claim: it is claimed by the
+            # next. What was delivered is noted before anything else is claimed, as others may wait for that.
+            wanted, self._more = self._more, False
             await self._settle()
-            await self._claim()
+            await self._claim(wanted)
         except Exception as error:
             self._pause(error)
         else:
@@ -230,15 +236,14 @@ class Outbox(Service):
         await _write(self._retries, self._store.retry)
         await _write(self._parks, self._store.park)
 
-    async def _claim(self) -> None:
+    async def _claim(self, wanted: bool) -> None:
+        """Claim what is due if it is `wanted`, or if nobody has looked for long."""
         now = self._clock.seconds()
         polling = now >= self._polled + self._poll_interval
-        free = max(0, self._window.size - len(self._under_way)) if polling else self._free
-        if not polling and not (free and self._more):
+        free = self._slots if polling else self._free
+        if not polling and not (free and wanted):
+            self._more |= wanted
             return
-        if free:
-            # What is committed from here on may be missed by this claim, and is said by `wake`.
-            self._more = False
         # A look for nothing still parks the END_CHATs that have become too old.
         claim = await self._store.claim(free)
         # As many as were asked for: there may be more.

@@ -48,15 +48,16 @@ from dialer.tls.certificates import Certificates
 from dialer.webhooks import Webhooks
 
 GATHERED = 0.01
-"""Seconds for which results, and confirmations of the VC, are gathered at most under load: three of each share a
-statement and a commit at 300 calls per second. Of several dialers each has fewer, and gathers for longer."""
+"""Seconds for which results, and what is to be sent to the VC or tried again, are gathered at most under load: three
+results share a statement and a commit at 300 calls per second. Of several dialers each has fewer, and gathers for
+longer."""
 
 LONGEST_GATHERED = 0.03
 """Seconds for which they are gathered at most, however many dialers there are."""
 
 NOTED = 0.025
-"""Seconds for which what was delivered is gathered under load until it is noted that it was: nobody waits for that. Of
-several dialers each gathers for longer, so that together they note no oftener than one."""
+"""Seconds for which what was delivered is gathered under load until it is noted that it was: next to nobody waits for
+that. Of up to four dialers each gathers for so much longer that together they note no oftener than one."""
 
 LONGEST_NOTED = 0.1
 """Seconds for which that is gathered at most: what a dialer that dies then has delivered is delivered again."""
@@ -113,7 +114,7 @@ class Parts:
         )
         self.messages = OutboxStore(self.database)
         self.outbox = Outbox(
-            reactor,
+            clock,
             self.messages,
             self.connector,
             random=chance.random,

@@ -44,7 +44,8 @@ database holds up nobody's turn, and little against what `dial_time` means to an
 to take, and takes them longer before."""
 
 LONGEST_LEAD = 0.09
-"""Seconds that it is taken before its turn at most, however many dialers there are."""
+"""Seconds that it is taken before its turn at most, however many dialers there are: whoever is taken when the dialer
+dies is not called any more, and ends as UNKNOWN."""
 
 
 class NotReady(DialerError):
@@ -76,7 +77,7 @@ class Placing:
         policy: DownPolicy,
         may_send: Callable[[float], bool],
         meter: Meter,
-        dialers: Callable[[], int] = lambda: 1,
+        dialers: Callable[[], int],
     ) -> None:
         self._clock = clock
         self._store = store
@@ -186,7 +187,7 @@ class Placing:
         )
         await before
         try:
-            permit = await self._throttle.acquire(taken=True)
+            permit = await self._throttle.acquire()
         except ThrottleClosed:
             await self._settle(dialed, Status.PENDING, reason="the dialer stopped before it was sent")
             return None

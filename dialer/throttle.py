@@ -69,7 +69,6 @@ class Throttle:
         self._clock = clock
         self._pace = Pace(rate)
         # Ordered dictionaries as queues: whoever gives up in the middle is found without a search.
-        self._taken: OrderedDict[Deferred[Permit], None] = OrderedDict()
         self._first: OrderedDict[Deferred[Permit], None] = OrderedDict()
         self._others: OrderedDict[Deferred[Permit], None] = OrderedDict()
         self._timer: IDelayedCall | None = None
@@ -92,15 +91,15 @@ class Throttle:
     @property
     def waiting(self) -> int:
         """How many callers wait for their turn."""
-        return len(self._taken) + len(self._first) + len(self._others)
+        return len(self._first) + len(self._others)
 
     def waited_for(self) -> float:
         """Seconds since a caller last had to wait for its turn: 0 while one waits, infinite when none ever did."""
         return 0.0 if self.waiting or self._pauses else self._clock.seconds() - self._waited_at
 
-    def acquire(self, *, first: bool = False, taken: bool = False) -> Deferred[Permit]:
-        """Fires with a permit when it is the caller's turn; those with `first` go before all others, and those with
-        `taken`, who have come close to their turn by `soon`, before these.
+    def acquire(self, *, first: bool = False) -> Deferred[Permit]:
+        """Fires with a permit when it is the caller's turn; those with `first` go before all others, those too who have
+        come close to their turn by `soon`.
 
         Whoever gets one must settle it. Cancelling gives the turn to the next. Fails with ThrottleClosed when the
         throttle is closed before.
@@ -108,7 +107,7 @@ class Throttle:
         if self._closed:
             return fail(ThrottleClosed())
         waiter: Deferred[Permit] = Deferred(self._give_up)
-        (self._taken if taken else self._first if first else self._others)[waiter] = None
+        (self._first if first else self._others)[waiter] = None
         self._grant()
         return waiter
 
@@ -139,8 +138,7 @@ class Throttle:
         self._closed = True
         for pause in list(self._pauses):
             pause.cancel()
-        waiters = [*self._taken, *self._first, *self._others]
-        self._taken.clear()
+        waiters = [*self._first, *self._others]
         self._first.clear()
         self._others.clear()
         self._schedule()
@@ -150,7 +148,6 @@ class Throttle:
                 waiter.errback(ThrottleClosed())
 
     def _give_up(self, waiter: Deferred[Permit]) -> None:
-        self._taken.pop(waiter, None)
         self._first.pop(waiter, None)
         self._others.pop(waiter, None)
         self._schedule()
@@ -174,7 +171,7 @@ class Throttle:
                 if self._pace.earliest(now) > now:
                     self._waited_at = now
                     break
-                waiter, _ = (self._taken or self._first or self._others).popitem(last=False)
+                waiter, _ = (self._first or self._others).popitem(last=False)
                 self._pace.grant(now)
                 waiter.callback(Permit(self))
         finally:

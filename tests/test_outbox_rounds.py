@@ -45,6 +45,7 @@ class Store:
         self.freed: list[tuple[int, float]] = []
         self.down = False
         self.slow: Deferred[None] | None = None
+        self.slow_to_note: Deferred[None] | None = None
 
     async def claim(self, limit: int) -> Claim:
         self._ask()
@@ -60,6 +61,8 @@ class Store:
     async def delivered(self, ids: Sequence[int]) -> None:
         self._ask()
         self.confirmed.append(list(ids))
+        if self.slow_to_note is not None:
+            await self.slow_to_note
 
     async def retry(self, retries: Sequence[Retry]) -> None:
         self._ask()
@@ -393,6 +396,20 @@ def test_a_notification_follows_its_end_chat_though_what_was_delivered_is_gather
     noting.clock.advance(0.1)
     noting.answer(1)
     assert_that((noting.store.confirmed, noting.vc.sent), equal_to(([[1]], [1, 2])))
+
+
+def test_a_notification_follows_its_end_chat_that_was_accepted_as_others_were_noted(noting: Bench) -> None:
+    noting.start().store.slow_to_note = slow = Deferred()
+    noting.deliver(message(1), message(2, MessageKind.END_CHAT, lifetime=60.0))
+    noting.clock.advance(0.5)
+    noting.answer(1)
+    noting.wake()
+    noting.answer(2)
+    noting.store.slow_to_note = None
+    slow.callback(None)
+    noting.store.due += messages(3)
+    noting.clock.advance(0.1)
+    assert_that((noting.store.confirmed, noting.vc.sent), equal_to(([[1], [2]], [1, 2, 3])))
 
 
 def test_no_more_is_gathered_than_may_be_under_way(noting: Bench) -> None:

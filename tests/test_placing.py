@@ -179,6 +179,21 @@ def test_a_contact_whose_agent_is_reserved_goes_first(bench: Bench) -> None:
     assert_that([job_id for _, job_id in bench.pbx.sent], contains_exactly("c1.1", "c3.1", "c2.1"))
 
 
+@pytest.mark.parametrize("dialers", [1, 3])
+def test_those_whose_agents_are_reserved_go_before_those_that_are_taken_already_however_many_come(dialers: int) -> None:
+    bench = Bench(rate=50.0)
+    bench.dialers = dialers
+    for number in range(40):
+        bench.begin(contact(contact_id=f"c{number}"))
+    bench.clock.pump([0.001] * 200)
+    before = len(bench.sent)
+    for number in range(5):
+        bench.begin(contact(AGENT, f"a{number}"))
+    while len(bench.sent) < 45:
+        bench.clock.advance(0.001)
+    assert_that(bench.sent[before : before + 6], contains_exactly("a0", "a1", "a2", "a3", "a4", f"c{before}"))
+
+
 def test_operators_find_their_phrases(bench: Bench) -> None:
     with capturedLogs() as logged:
         bench.dialed(IVR, "c1")
@@ -239,6 +254,8 @@ def test_each_of_several_dialers_takes_more_of_them_and_longer_before_their_turn
     assert_that(slow.store.begun, contains_exactly("c1"))
     slow.wait(0.002)
     assert_that(slow.store.begun, contains_exactly("c1", "c2"))
+    slow.wait(lead)
+    assert_that(slow.sent, contains_exactly("c1", "c2"))
 
 
 def test_the_takings_of_contacts_overlap_up_to_the_same_number(bench: Bench) -> None:

@@ -42,10 +42,10 @@ def clock() -> Iterator[Clock]:
 class Caller:
     """Acquires a permit and keeps what comes."""
 
-    def __init__(self, throttle: Throttle, *, first: bool = False, taken: bool = False) -> None:
+    def __init__(self, throttle: Throttle, *, first: bool = False) -> None:
         self.permit: Permit | None = None
         self.error: BaseException | None = None
-        self.deferred: Deferred[Permit] = throttle.acquire(first=first, taken=taken)
+        self.deferred: Deferred[Permit] = throttle.acquire(first=first)
         self.deferred.addCallbacks(self._served, self._failed)
 
     def _served(self, permit: Permit) -> None:
@@ -452,15 +452,6 @@ def use_one(throttle: Throttle) -> None:
     permit = Caller(throttle).permit
     assert permit is not None
     permit.used()
-
-
-def test_who_is_near_its_turn_goes_before_those_who_go_first(clock: Clock) -> None:
-    throttle = Throttle(clock, 10.0)
-    use_one(throttle)
-    first, taken = Caller(throttle, first=True), Caller(throttle, taken=True)
-    clock.advance(1.01 / 10)
-    assert_that((taken.served, first.served), equal_to((True, False)))
-    throttle.close()
 
 
 def test_soon_counts_those_who_already_wait(clock: Clock) -> None:
