@@ -225,19 +225,12 @@ def test_a_taken_contact_whose_command_cannot_be_carried_fails(kind: CampaignTyp
 # -- taking ahead of the turn ------------------------------------------------------------------------------------------
 
 
-def test_as_many_contacts_are_taken_ahead_as_are_sent_in_that_time_and_never_more(bench: Bench) -> None:
-    ids = [f"c{number}" for number in range(12)]
-    for each in ids:
-        bench.begin(contact(contact_id=each))
-    ahead = []
-    while len(bench.sent) < len(ids):
-        ahead.append(len(bench.store.taken) - len(bench.sent))
-        bench.clock.advance(0.001)
-    assert_that((max(ahead), bench.sent), equal_to((int(RATE * LEAD), ids)))
+LEADS = {1: LEAD, 2: 2 * LEAD, 3: 3 * LEAD, 100: LONGEST_LEAD}
+"""Of several dialers each takes more of them, longer before their turns, but not for long."""
 
 
-@pytest.mark.parametrize(("dialers", "lead"), [(2, 2 * LEAD), (3, 3 * LEAD), (100, LONGEST_LEAD)])
-def test_each_of_several_dialers_takes_more_of_them_and_longer_before_their_turn_but_not_for_long(
+@pytest.mark.parametrize(("dialers", "lead"), LEADS.items())
+def test_as_many_contacts_are_taken_ahead_as_are_sent_in_that_time_and_never_more(
     bench: Bench, dialers: int, lead: float
 ) -> None:
     bench.dialers = dialers
@@ -249,13 +242,6 @@ def test_each_of_several_dialers_takes_more_of_them_and_longer_before_their_turn
         ahead.append(len(bench.store.taken) - len(bench.sent))
         bench.clock.advance(0.001)
     assert_that((max(ahead), bench.sent), equal_to((int(RATE * lead), ids)))
-    slow = slow_bench(dialers)
-    slow.wait(STRETCH - lead - 0.001)
-    assert_that(slow.store.begun, contains_exactly("c1"))
-    slow.wait(0.002)
-    assert_that(slow.store.begun, contains_exactly("c1", "c2"))
-    slow.wait(lead)
-    assert_that(slow.sent, contains_exactly("c1", "c2"))
 
 
 def test_the_takings_of_contacts_overlap_up_to_the_same_number(bench: Bench) -> None:
@@ -340,13 +326,14 @@ def slow_bench(dialers: int = 1) -> Bench:
     return bench
 
 
-def test_a_contact_is_taken_shortly_before_its_turn_and_no_sooner() -> None:
-    bench = slow_bench()
-    bench.wait(STRETCH - LEAD - 0.001)
+@pytest.mark.parametrize(("dialers", "lead"), LEADS.items())
+def test_a_contact_is_taken_shortly_before_its_turn_and_no_sooner(dialers: int, lead: float) -> None:
+    bench = slow_bench(dialers)
+    bench.wait(STRETCH - lead - 0.001)
     assert_that((bench.store.begun, bench.sent), equal_to((["c1"], ["c1"])))
     bench.wait(0.002)
     assert_that((bench.store.begun, bench.sent), equal_to((["c1", "c2"], ["c1"])))
-    bench.wait(LEAD)
+    bench.wait(lead)
     assert_that((bench.store.begun, bench.sent), equal_to((["c1", "c2"], ["c1", "c2"])))
 
 

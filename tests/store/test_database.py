@@ -1,5 +1,6 @@
 """What the pool promises while PostgreSQL is well."""
 
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from random import Random
 
@@ -37,26 +38,29 @@ def asked(database, query, params=None):
     return Deferred.fromCoroutine(database.run(query, params))
 
 
-@pytest_twisted.async_yield_fixture
-async def small(reactor, conninfo):
-    """A Database of one connection that waits for nothing longer than half a second."""
-    service = Database(reactor, conninfo, timeout=0.5, size=1, application_name="small", random=Random(1))
+@asynccontextmanager
+async def one_connection(reactor, conninfo, timeout):
+    """A Database of one connection that waits for nothing longer than `timeout` seconds, and a table."""
+    service = Database(reactor, conninfo, timeout=timeout, size=1, application_name="small", random=Random(1))
     service.startService()
     await service.ready()
     await service.run("CREATE TABLE notes (text text PRIMARY KEY)")
     yield service
     await service.stopService()
+
+
+@pytest_twisted.async_yield_fixture
+async def small(reactor, conninfo):
+    """It waits for half a second."""
+    async with one_connection(reactor, conninfo, 0.5) as service:
+        yield service
 
 
 @pytest_twisted.async_yield_fixture
 async def patient(reactor, conninfo):
-    """The same that waits for three seconds: long enough that what is to end before that does so on a slow machine."""
-    service = Database(reactor, conninfo, timeout=3.0, size=1, application_name="patient", random=Random(1))
-    service.startService()
-    await service.ready()
-    await service.run("CREATE TABLE notes (text text PRIMARY KEY)")
-    yield service
-    await service.stopService()
+    """It waits for three seconds: long enough that what is to end before that does so on a slow machine."""
+    async with one_connection(reactor, conninfo, 3.0) as service:
+        yield service
 
 
 async def notes(database):
