@@ -57,10 +57,11 @@ LONGEST_GATHERED = 0.03
 
 NOTED = 0.025
 """Seconds for which what was delivered is gathered under load until it is noted that it was: next to nobody waits for
-that. Of up to four dialers each gathers for so much longer that together they note no oftener than one."""
+that."""
 
-LONGEST_NOTED = 0.1
-"""Seconds for which that is gathered at most: what a dialer that dies then has delivered is delivered again."""
+NOTED_BY_SEVERAL = 0.2
+"""Seconds for which each of several dialers gathers that, as each has fewer at the same moment. What one that dies has
+not noted then, as many as may be under way at most, is delivered again."""
 
 DATABASE_CONNECTIONS = 8
 """Connections to PostgreSQL that dialing and HTTP have together, at most; HTTP half of them."""
@@ -249,7 +250,7 @@ class Parts:
         return min(GATHERED * self.lease.dialers(), LONGEST_GATHERED)
 
     def _noted(self) -> float:
-        return min(NOTED * self.lease.dialers(), LONGEST_NOTED)
+        return NOTED if self.lease.dialers() == 1 else NOTED_BY_SEVERAL
 
     def begin(self) -> None:
         """Start what dials, once the database is there and what this dialer held is known."""

@@ -7,7 +7,7 @@ import pytest_twisted
 from hamcrest import assert_that, equal_to
 
 from dialer.lease import Lease
-from dialer.parts import GATHERED, LONGEST_GATHERED, LONGEST_NOTED, NOTED
+from dialer.parts import GATHERED, LONGEST_GATHERED, NOTED, NOTED_BY_SEVERAL
 from dialer.placing import LEAD, LONGEST_LEAD
 from tests.service import shared
 from tests.service.world import World
@@ -19,8 +19,8 @@ logged_failures = shared.logged_failures
     ("dialers", "times"),
     [
         (1, (GATHERED, NOTED, LEAD)),
-        (2, (2 * GATHERED, 2 * NOTED, 2 * LEAD)),
-        (100, (LONGEST_GATHERED, LONGEST_NOTED, LONGEST_LEAD)),
+        (2, (2 * GATHERED, NOTED_BY_SEVERAL, 2 * LEAD)),
+        (100, (LONGEST_GATHERED, NOTED_BY_SEVERAL, LONGEST_LEAD)),
     ],
 )
 @pytest_twisted.ensureDeferred
