@@ -9,10 +9,7 @@ from hamcrest import assert_that, equal_to
 from dialer.lease import Lease
 from dialer.parts import GATHERED, LONGEST_GATHERED, NOTED, NOTED_BY_SEVERAL
 from dialer.placing import LEAD, LONGEST_LEAD
-from tests.service import shared
 from tests.service.world import World
-
-logged_failures = shared.logged_failures
 
 
 @pytest.mark.parametrize(
